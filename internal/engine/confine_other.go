@@ -1,0 +1,6 @@
+//go:build !linux
+
+package engine
+
+// confine is for Linux only.
+func confine(string) error { return errNoConfinement }

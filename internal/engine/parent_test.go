@@ -1,0 +1,133 @@
+package engine_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	osexec "os/exec"
+	"syscall"
+	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/nats-io/nats.go"
+
+	"github.com/loginaudit/loginaudit/internal/engine"
+)
+
+// parent is another process that runs both servers.
+type parent struct {
+	cmd                     *osexec.Cmd
+	child                   int
+	addr, password, natsURL string
+}
+
+func startParent(t *testing.T, dir string) parent {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := parent{cmd: osexec.CommandContext(t.Context(), exe, parentCommand, dir)}
+	p.cmd.Stderr = os.Stderr
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(errors.Join(err, p.cmd.Wait()))
+	}
+	if _, err := fmt.Sscanf(line, "ready %d %s %s %s", &p.child, &p.addr, &p.password, &p.natsURL); err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	return p
+}
+
+// kill ends the parent as kill -9 does, and waits for that.
+func (p parent) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	var exit *osexec.ExitError
+	if err := p.cmd.Wait(); !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+}
+
+func TestAParentKilledTakesTheEngineAlong(t *testing.T) {
+	p := startParent(t, t.TempDir())
+	if !engine.Alive(p.child) {
+		t.Fatal("there is no child")
+	}
+	p.kill(t)
+	eventually(t, "the child has ended", func() bool { return !engine.Alive(p.child) })
+}
+
+func TestWhatWasConfirmedOutlivesTheParentAndTheNextOneWaitsForItsEngine(t *testing.T) {
+	dir := t.TempDir()
+	p := startParent(t, dir)
+	conn := open(t, p.addr, clickhouse.Auth{Database: "loginaudit", Username: "owner", Password: p.password})
+	exec(t, conn,
+		"CREATE TABLE kept (n UInt64) ENGINE = MergeTree ORDER BY n SETTINGS fsync_after_insert = 1",
+		"INSERT INTO kept SELECT number FROM numbers(100)")
+	publishKept(t, p.natsURL, dir)
+	p.kill(t)
+
+	// At once: the engine of the dead parent may still be stopping.
+	ch := startClickHouse(t, engine.ClickHouseConfig{Dir: dir + "/clickhouse"})
+	if got := mustTexts(t.Context(), t, connect(t, ch, engine.RoleOwner), "SELECT count() FROM kept"); got != "(100)" {
+		t.Errorf("the table holds %s rows", got)
+	}
+	server := startNATS(t, engine.NATSConfig{Dir: dir + "/nats", MaxStore: 1 << 30})
+	stream, err := jetStream(t, natsAs(t, server, engine.UserOperator)).Stream(t.Context(), "LOGIN_EVENTS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := stream.CachedInfo().State.Msgs; got != 20 {
+		t.Errorf("the stream holds %d of 20 acknowledged messages", got)
+	}
+}
+
+// publishKept makes the stream and publishes 20 messages, each acknowledged.
+func publishKept(t *testing.T, url, dir string) {
+	t.Helper()
+	key, err := nats.NkeyOptionFromSeed(dir + "/nats/operator.nk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(url, key, nats.CustomInboxPrefix(engine.UserOperator.InboxPrefix()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js := jetStream(t, nc)
+	makeStreams(t, js)
+	for range 20 {
+		if _, err := js.Publish(t.Context(), "login.events.acme.login", []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestSignalsForTheWholeGroupDoNotEndTheChild(t *testing.T) {
+	ch := startClickHouse(t, engine.ClickHouseConfig{Dir: t.TempDir()})
+	conn, pid := connect(t, ch, engine.RoleOwner), ch.PID()
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		if err := syscall.Kill(pid, signal); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A signal arrives before the signaller's next system call returns, so a
+	// child that heeded one would be ending now.
+	if got, err := texts(t.Context(), conn, "SELECT sum(sleepEachRow(0.01)) FROM numbers(30)"); err != nil {
+		t.Errorf("query after the signals: %s %v", got, err)
+	}
+	if ch.PID() != pid {
+		t.Error("the child was started again")
+	}
+}
