@@ -1,0 +1,294 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/loginaudit/loginaudit/event"
+	"github.com/loginaudit/loginaudit/internal/query"
+)
+
+// UserEvents is Events for the user that f.Username names; a user without any
+// event is query.ErrNotFound.
+func (db *DB) UserEvents(ctx context.Context, account string, f query.EventFilter) (query.EventPage, error) {
+	page, err := db.Events(ctx, account, f)
+	if err == nil && len(page.Events) == 0 && f.After == nil {
+		err = db.requireUser(ctx, account, *f.Username, nil)
+	}
+	return page, err
+}
+
+// Events answers one page of the events of an account.
+func (db *DB) Events(ctx context.Context, account string, f query.EventFilter) (query.EventPage, error) {
+	mark, err := db.Watermark(ctx)
+	if err != nil {
+		return query.EventPage{}, err
+	}
+	events, more, err := db.readEvents(ctx, account, f)
+	if err != nil {
+		return query.EventPage{}, err
+	}
+	if err := db.markConflicts(ctx, account, events); err != nil {
+		return query.EventPage{}, err
+	}
+	page := query.EventPage{Events: events, Watermark: mark}
+	if more {
+		next := events[len(events)-1].Position()
+		page.Next = &next
+	}
+	return page, nil
+}
+
+// eventColumns are the columns of an answer, in the order of scanEvent.
+const eventColumns = `id, username, occurred_at, content_hash, entry, status, session_id, ip, user_agent,
+	service, mfa_method, device_id, request_id, reason, attributes, received_at, ingested_at, stream_seq`
+
+// overfetch is how many rows more than a page are read at first, so that the
+// repeats that ClickHouse has not merged yet rarely ask for a second read.
+const overfetch = 20
+
+// readEvents reads a page of distinct events. Repeats share the whole key and
+// are neighbours, so they are collapsed here: measured ten times faster than
+// FINAL or LIMIT 1 BY, which read far beyond the page.
+func (db *DB) readEvents(ctx context.Context, account string, f query.EventFilter) (events []query.Event, more bool, err error) {
+	for fetch := f.Limit + 1 + overfetch; ; fetch *= 4 {
+		rows, err := db.selectEvents(ctx, account, eventsStatement(account, f, fetch))
+		if err != nil {
+			return nil, false, err
+		}
+		events = collapse(rows)
+		// Only the last of the groups may lack a copy, and it is not shown.
+		if len(events) > f.Limit {
+			return events[:f.Limit], true, nil
+		}
+		if len(rows) < fetch {
+			return events, false, nil
+		}
+	}
+}
+
+// collapse keeps of neighbours with one identity the earliest in the stream.
+func collapse(rows []query.Event) []query.Event {
+	events := rows[:0:0]
+	for _, row := range rows {
+		last := len(events) - 1
+		switch {
+		case last < 0 || events[last].Hash != row.Hash:
+			events = append(events, row)
+		case row.StreamSeq < events[last].StreamSeq:
+			events[last] = row
+		}
+	}
+	return events
+}
+
+func eventsStatement(account string, f query.EventFilter, fetch int) statement {
+	from := "events"
+	if f.Username != nil {
+		from = "events_by_user"
+	}
+	c := filterEvents(account, f)
+	c.params["limit"] = uint64(fetch)
+	direction := " DESC"
+	if f.Order == query.Ascending {
+		direction = " ASC"
+	}
+	return statement{
+		name: "events",
+		sql: `SELECT ` + eventColumns + ` FROM ` + from + ` WHERE ` + c.String() + `
+			ORDER BY occurred_at` + direction + `, rank` + direction + `, content_hash` + direction + `
+			LIMIT {limit:UInt64}`,
+		params: c.params,
+	}
+}
+
+// filterEvents writes the filter as conditions on events or events_by_user.
+func filterEvents(account string, f query.EventFilter) *conditions {
+	c := where(account)
+	if f.Username != nil {
+		c.bind("username = {username:String}", "username", *f.Username)
+	}
+	c.timeRange(f.Range)
+	if statuses, all := f.StatusSet(); !all {
+		c.add("status IN (" + codeList(statuses) + ")")
+	}
+	if len(f.Entries) > 0 {
+		c.add("entry IN (" + codeList(f.Entries) + ")")
+	}
+	for _, exact := range []struct {
+		column string
+		value  *string
+	}{{"session_id", f.SessionID}, {"service", f.Service}, {"mfa_method", f.MFAMethod}} {
+		if exact.value != nil {
+			c.bind(exact.column+" = {"+exact.column+":String}", exact.column, *exact.value)
+		}
+	}
+	if f.IP.IsValid() {
+		c.addresses(f.IP)
+	}
+	if f.Text != "" {
+		c.bind(`(positionCaseInsensitiveUTF8(username, {text:String}) > 0
+			OR positionCaseInsensitiveUTF8(reason, {text:String}) > 0
+			OR positionCaseInsensitiveUTF8(user_agent, {text:String}) > 0)`, "text", f.Text)
+	}
+	if f.After != nil {
+		c.behind(*f.After, f.Order)
+	}
+	return c
+}
+
+func (c *conditions) timeRange(r query.TimeRange) {
+	if !r.Start.IsZero() {
+		c.bind("occurred_at >= fromUnixTimestamp64Micro({start:Int64}, 'UTC')", "start", micros(r.Start))
+	}
+	if !r.End.IsZero() {
+		c.bind("occurred_at < fromUnixTimestamp64Micro({end:Int64}, 'UTC')", "end", micros(r.End))
+	}
+}
+
+// behind adds the condition for the rows behind a position. It is written out
+// because ClickHouse does not use the primary index for a comparison of tuples.
+func (c *conditions) behind(p query.Position, order query.Order) {
+	sign := "<"
+	if order == query.Ascending {
+		sign = ">"
+	}
+	at := "fromUnixTimestamp64Micro({after_at:Int64}, 'UTC')"
+	c.params["after_at"] = micros(p.At)
+	c.params["after_rank"] = p.Rank
+	c.params["after_hash"] = hexOf(string(p.Hash[:]))
+	c.add("occurred_at " + sign + "= " + at)
+	c.add("(occurred_at " + sign + " " + at +
+		" OR rank " + sign + " {after_rank:UInt8}" +
+		" OR (rank = {after_rank:UInt8} AND content_hash " + sign + " toFixedString(unhex({after_hash:String}), 16)))")
+}
+
+// addresses adds the condition that the address lies in a range.
+func (c *conditions) addresses(p netip.Prefix) {
+	first, last := bounds(p)
+	c.bind("ip >= toIPv6({ip_first:String})", "ip_first", first.String())
+	c.bind("ip <= toIPv6({ip_last:String})", "ip_last", last.String())
+	if p.Addr().Is6() {
+		c.add("NOT (ip >= toIPv6('::ffff:0.0.0.0') AND ip <= toIPv6('::ffff:255.255.255.255'))")
+	}
+}
+
+// bounds are the first and last address of a range, in the form of the column:
+// IPv4 addresses are held in the IPv4-mapped block of IPv6.
+func bounds(p netip.Prefix) (first, last netip.Addr) {
+	bits := p.Bits()
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	b := p.Masked().Addr().As16()
+	first = netip.AddrFrom16(b)
+	for i := bits; i < 128; i++ {
+		b[i/8] |= 1 << (7 - i%8)
+	}
+	return first, netip.AddrFrom16(b)
+}
+
+func (db *DB) selectEvents(ctx context.Context, account string, s statement) ([]query.Event, error) {
+	events := []query.Event{}
+	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
+		e, err := scanEvent(rows, account)
+		events = append(events, e)
+		return err
+	})
+	return events, err
+}
+
+// scanEvent reads a row of eventColumns, and of the columns behind them.
+func scanEvent(rows driver.Rows, account string, behind ...any) (query.Event, error) {
+	e := query.Event{Account: account}
+	var (
+		at, received, ingested                                          time.Time
+		hash                                                            []byte
+		entry, status                                                   uint8
+		ip                                                              *netip.Addr
+		session, agent, service, mfaMethod, device, request, reasonText string
+	)
+	columns := []any{
+		&e.ID, &e.Username, &at, &hash, &entry, &status, &session, &ip, &agent,
+		&service, &mfaMethod, &device, &request, &reasonText, &e.Attributes, &received, &ingested, &e.StreamSeq,
+	}
+	if err := rows.Scan(append(columns, behind...)...); err != nil {
+		return e, err
+	}
+	if copy(e.Hash[:], hash) != len(e.Hash) {
+		return e, fmt.Errorf("content hash of %d bytes", len(hash))
+	}
+	e.OccurredAt, e.ReceivedAt, e.IngestedAt = query.At(at), query.At(received), query.At(ingested)
+	e.Entry, e.Status = event.Entry(entry), event.Status(status)
+	e.EntryName, e.StatusName = e.Entry.Name(), e.Status.Name()
+	e.Kind, e.Outcome = e.Status.Kind(), e.Status.Outcome()
+	e.SessionID, e.UserAgent, e.Service = optional(session), optional(agent), optional(service)
+	e.MFAMethod = optional(event.MFAMethod(mfaMethod))
+	e.DeviceID, e.RequestID, e.Reason = optional(device), optional(request), optional(reasonText)
+	if ip != nil {
+		e.IP = optional(ip.Unmap().String())
+	}
+	if len(e.Attributes) == 0 {
+		e.Attributes = nil
+	}
+	return e, nil
+}
+
+// optional is nil for what is absent.
+func optional[S ~string](s S) *S {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// markConflicts marks the events whose id another event has too.
+func (db *DB) markConflicts(ctx context.Context, account string, events []query.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	ids := make([]string, len(events))
+	for i := range events {
+		ids[i] = events[i].ID
+	}
+	c := where(account)
+	c.bind("id IN {ids:Array(String)}", "ids", ids)
+	s := statement{
+		name:   "conflicts",
+		sql:    `SELECT id FROM event_ids WHERE ` + c.String() + ` GROUP BY id HAVING uniqExact(content_hash) > 1`,
+		params: c.params,
+	}
+	conflicts := make(map[string]bool)
+	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		conflicts[id] = true
+		return nil
+	})
+	for i := range events {
+		events[i].Conflict = conflicts[events[i].ID]
+	}
+	return err
+}
+
+// userExists reports whether the user has any event up to asOf.
+func (db *DB) userExists(ctx context.Context, account, username string, asOf *time.Time) (bool, error) {
+	c := where(account)
+	c.bind("username = {username:String}", "username", username)
+	if asOf != nil {
+		c.bind("occurred_at <= "+asOfParam, "as_of", micros(*asOf))
+	}
+	found := false
+	s := statement{name: "user", sql: `SELECT 1 FROM events_by_user WHERE ` + c.String() + ` LIMIT 1`, params: c.params}
+	err := db.selectRows(ctx, account, s, func(driver.Rows) error {
+		found = true
+		return nil
+	})
+	return found, err
+}

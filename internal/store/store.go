@@ -1,0 +1,135 @@
+// Package store is the only package that knows ClickHouse: it migrates the
+// schema, inserts events, and answers every question of internal/query.
+//
+// Inserts are synchronous and durable, and may be repeated in any order, in any
+// cut: rows are identified by their content, and every projection is
+// commutative and idempotent. Answers never depend on whether ClickHouse has
+// merged the repeats yet.
+//
+// Every statement about an account names that account twice: in its condition
+// and in the setting by which the database confines the reader (row filters on
+// log_comment), so that a statement that forgot its condition still sees
+// nothing of another account.
+package store
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// DefaultSessionLimit is how long a session without a closing event counts as
+// open.
+const DefaultSessionLimit = 24 * time.Hour
+
+// Config says where ClickHouse is and as whom to speak to it.
+type Config struct {
+	// Addr is host:port of the native protocol; HTTP is never used.
+	Addr string
+	// Database holds the tables.
+	Database string
+	// Username and Password: the schema's owner for Migrate, the writer for
+	// Insert and SetWatermark, the reader for everything else.
+	Username, Password string
+	// TLS is nil for a plain connection.
+	TLS *tls.Config
+	// SessionLimit is the age at which an open session counts as expired;
+	// 0 means DefaultSessionLimit.
+	SessionLimit time.Duration
+	// Stream is the stream whose watermark answers carry; "" means
+	// LOGIN_EVENTS.
+	Stream string
+	// MaxConnections bounds the pool; 0 means 10.
+	MaxConnections int
+}
+
+// allAccounts is what a reader names to list the accounts themselves. It is no
+// valid account.
+const allAccounts = "*"
+
+// DB is a pool of connections to ClickHouse. It is safe for concurrent use.
+type DB struct {
+	conn         driver.Conn
+	database     string
+	sessionLimit time.Duration
+	stream       string
+}
+
+// Open makes the pool and checks that ClickHouse answers.
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	conn, err := clickhouse.Open(cfg.options())
+	if err != nil {
+		return nil, fmt.Errorf("open clickhouse: %w", err)
+	}
+	db := &DB{conn: conn, database: cfg.Database, sessionLimit: cfg.SessionLimit, stream: cfg.Stream}
+	if db.sessionLimit <= 0 {
+		db.sessionLimit = DefaultSessionLimit
+	}
+	if db.stream == "" {
+		db.stream = "LOGIN_EVENTS"
+	}
+	if err := db.Ping(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return db, nil
+}
+
+func (c Config) options() *clickhouse.Options {
+	maxOpen := c.MaxConnections
+	if maxOpen <= 0 {
+		maxOpen = 10
+	}
+	return &clickhouse.Options{
+		Protocol:        clickhouse.Native,
+		Addr:            []string{c.Addr},
+		Auth:            clickhouse.Auth{Database: c.Database, Username: c.Username, Password: c.Password},
+		TLS:             c.TLS,
+		DialTimeout:     5 * time.Second,
+		ReadTimeout:     2 * time.Minute,
+		MaxOpenConns:    maxOpen,
+		MaxIdleConns:    maxOpen,
+		ConnMaxLifetime: time.Hour,
+		// The buffer of a large insert would otherwise stay with its connection.
+		FreeBufOnConnRelease: true,
+	}
+}
+
+// Ping reports whether ClickHouse answers.
+func (db *DB) Ping(ctx context.Context) error {
+	if err := db.conn.Ping(ctx); err != nil {
+		return readError("ping clickhouse", err)
+	}
+	return nil
+}
+
+// Close releases the connections.
+func (db *DB) Close() error {
+	if err := db.conn.Close(); err != nil {
+		return fmt.Errorf("close clickhouse: %w", err)
+	}
+	return nil
+}
+
+// selectRows runs a statement as a reader confined to account and hands each
+// row to scan.
+func (db *DB) selectRows(ctx context.Context, account string, s statement, scan func(driver.Rows) error) error {
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"log_comment": account}))
+	rows, err := db.conn.Query(ctx, s.sql, s.args()...)
+	if err != nil {
+		return readError("select "+s.name, err)
+	}
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return errors.Join(fmt.Errorf("scan %s: %w", s.name, err), rows.Close())
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return readError("select "+s.name, err)
+	}
+	return nil
+}
