@@ -1,0 +1,191 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/loginaudit/loginaudit/internal/query"
+)
+
+// userList, attemptList and eventList are the lists of contract §4.
+type userList struct {
+	Users      []query.User    `json:"users"`
+	NextCursor *string         `json:"next_cursor"`
+	Watermark  query.Watermark `json:"watermark"`
+}
+
+type attemptList struct {
+	Attempts   []query.Attempt `json:"attempts"`
+	NextCursor *string         `json:"next_cursor"`
+	Watermark  query.Watermark `json:"watermark"`
+}
+
+type eventList struct {
+	Events     []query.Event   `json:"events"`
+	NextCursor *string         `json:"next_cursor"`
+	Watermark  query.Watermark `json:"watermark"`
+}
+
+func (s *Server) codes(w http.ResponseWriter, r *http.Request) error {
+	values, err := parameters(r)
+	if err != nil {
+		return err
+	}
+	if err := query.ParseNone(values); err != nil {
+		return err
+	}
+	return writeJSON(w, query.Codes())
+}
+
+func (s *Server) users(w http.ResponseWriter, r *http.Request) error {
+	q, err := s.question(r)
+	if err != nil {
+		return err
+	}
+	filter, cursors, err := query.ParseUsers(q.values, q.asked)
+	if err != nil {
+		return err
+	}
+	page, err := s.store.Users(r.Context(), q.account(), filter)
+	if err != nil {
+		return fmt.Errorf("list users: %w", err)
+	}
+	return writeJSON(w, userList{
+		Users: list(page.Users), NextCursor: cursors.User(page.Next), Watermark: page.Watermark,
+	})
+}
+
+func (s *Server) user(w http.ResponseWriter, r *http.Request) error {
+	q, err := s.userQuestion(r)
+	if err != nil {
+		return err
+	}
+	asOf, err := query.ParseUser(q.values, q.asked)
+	if err != nil {
+		return err
+	}
+	detail, err := s.store.User(r.Context(), q.account(), *q.asked.Username, asOf)
+	if err != nil {
+		return fmt.Errorf("show user: %w", err)
+	}
+	detail.Sessions = list(detail.Sessions)
+	return writeJSON(w, detail)
+}
+
+func (s *Server) attempts(w http.ResponseWriter, r *http.Request) error {
+	q, err := s.userQuestion(r)
+	if err != nil {
+		return err
+	}
+	filter, cursors, err := query.ParseAttempts(q.values, q.asked)
+	if err != nil {
+		return err
+	}
+	page, err := s.store.Attempts(r.Context(), q.account(), filter)
+	if err != nil {
+		return fmt.Errorf("list attempts: %w", err)
+	}
+	for i := range page.Attempts {
+		page.Attempts[i].EventIDs = list(page.Attempts[i].EventIDs)
+	}
+	return writeJSON(w, attemptList{
+		Attempts: list(page.Attempts), NextCursor: cursors.Attempt(page.Next), Watermark: page.Watermark,
+	})
+}
+
+func (s *Server) userEvents(w http.ResponseWriter, r *http.Request) error {
+	q, err := s.userQuestion(r)
+	if err != nil {
+		return err
+	}
+	return writeEvents(w, r, q, s.store.UserEvents)
+}
+
+func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
+	q, err := s.question(r)
+	if err != nil {
+		return err
+	}
+	return writeEvents(w, r, q, s.store.Events)
+}
+
+// eventsOf is a list of events of the store.
+type eventsOf func(ctx context.Context, account string, f query.EventFilter) (query.EventPage, error)
+
+func writeEvents(w http.ResponseWriter, r *http.Request, q question, ask eventsOf) error {
+	filter, cursors, err := query.ParseEvents(q.values, q.asked)
+	if err != nil {
+		return err
+	}
+	page, err := ask(r.Context(), q.account(), filter)
+	if err != nil {
+		return fmt.Errorf("list events: %w", err)
+	}
+	return writeJSON(w, eventList{
+		Events: list(page.Events), NextCursor: cursors.Event(page.Next), Watermark: page.Watermark,
+	})
+}
+
+func (s *Server) event(w http.ResponseWriter, r *http.Request) error {
+	id, err := nameOf(r, "id")
+	if err != nil {
+		return err
+	}
+	q, err := s.question(r)
+	if err != nil {
+		return err
+	}
+	if err := query.ParseNone(q.values); err != nil {
+		return err
+	}
+	details, err := s.store.Event(r.Context(), q.account(), id, q.asked.Now)
+	if err != nil {
+		return fmt.Errorf("show event: %w", err)
+	}
+	details.Versions = list(details.Versions)
+	details.Attempt.EventIDs = list(details.Attempt.EventIDs)
+	details.AttemptEvents = list(details.AttemptEvents)
+	details.Neighbours = list(details.Neighbours)
+	return writeJSON(w, details)
+}
+
+// list is rows, never null.
+func list[T any](rows []T) []T {
+	if rows == nil {
+		return []T{}
+	}
+	return rows
+}
+
+// writeJSON writes v whole or, where it cannot be written, not at all. Texts
+// are those that were published: nothing is escaped for HTML.
+func writeJSON(w http.ResponseWriter, v any) error {
+	body, err := encodeJSON(v)
+	if err != nil {
+		return err
+	}
+	writeBody(w, http.StatusOK, "application/json; charset=utf-8", body)
+	return nil
+}
+
+func encodeJSON(v any) ([]byte, error) {
+	var body bytes.Buffer
+	e := json.NewEncoder(&body)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode answer: %w", err)
+	}
+	return body.Bytes(), nil
+}
+
+// writeBody sends a whole answer. Where that fails, the asker is gone.
+func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body) //nolint:gosec // HTML comes from html/template only; nosniff keeps the rest from being taken for it
+}
