@@ -1,0 +1,174 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/loginaudit/loginaudit/event"
+)
+
+// Headers of a parked message. The original's headers keep their names behind
+// headerOriginal, so that none of them (Nats-Msg-Id, Nats-Rollup, Status …) has
+// an effect again, and none can pass for one of ours.
+const (
+	headerSubject    = "Loginaudit-Parked-Subject"
+	headerStream     = "Loginaudit-Parked-Stream"
+	headerSequence   = "Loginaudit-Parked-Sequence"
+	headerReceived   = "Loginaudit-Parked-Received"
+	headerReason     = "Loginaudit-Parked-Reason"
+	headerField      = "Loginaudit-Parked-Field"
+	headerDetail     = "Loginaudit-Parked-Detail"
+	headerBodyLength = "Loginaudit-Parked-Body-Length"
+	headerOriginal   = "Loginaudit-Header-"
+)
+
+// maxOriginalHeaders is the most bytes of original headers that are kept as
+// headers, well below the server's 64 KiB for all headers of a message. More
+// than that, or names that are no RFC 9110 tokens, go behind the body: a hostile
+// publisher must not be able to make a message that cannot be parked.
+const maxOriginalHeaders = 24 << 10
+
+// maxDetail is the most bytes of the reason's sentence.
+const maxDetail = 1 << 10
+
+// ReasonOther is the reason of what is parked for another cause than an [event.Error].
+const ReasonOther = "other"
+
+// Parker parks messages of LOGIN_EVENTS. It is safe for concurrent use.
+type Parker struct{ js jetstream.JetStream }
+
+// NewParker prepares parking. It sends nothing.
+func NewParker(js jetstream.JetStream) *Parker { return &Parker{js: js} }
+
+// Park stores the message with the reason in LOGIN_PARKED and returns nil once
+// the stream has it. It does not acknowledge msg. Parking the same message again
+// collapses within Settings.ParkedDuplicateWindow. The reason's code, field and
+// sentence come from an [*event.Error], else the code is [ReasonOther].
+func (p *Parker) Park(ctx context.Context, msg jetstream.Msg, reason error) error {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return fmt.Errorf("park message: %w", err)
+	}
+	out := nats.NewMsg(parkedPrefix + accountToken(msg.Subject()))
+	out.Data = msg.Data()
+	set := func(name, value string) { out.Header[name] = []string{value} }
+	set(headerSubject, oneLine(msg.Subject()))
+	set(headerStream, meta.Stream)
+	set(headerSequence, strconv.FormatUint(meta.Sequence.Stream, 10))
+	set(headerReceived, meta.Timestamp.UTC().Format(time.RFC3339Nano))
+	code, field, detail := explain(reason)
+	set(headerReason, code)
+	set(headerField, field)
+	set(headerDetail, detail)
+	addOriginalHeaders(out, msg.Headers())
+	// The time binds the sequence to this incarnation of the stream: one that is
+	// deleted and created again counts from 1 again.
+	id := fmt.Sprintf("%s:%d:%d", meta.Stream, meta.Sequence.Stream, meta.Timestamp.UnixNano())
+	_, err = p.js.PublishMsg(ctx, out, jetstream.WithMsgID(id), jetstream.WithExpectStream(Parked))
+	if err != nil {
+		return fmt.Errorf("park message %d: %w", meta.Sequence.Stream, err)
+	}
+	return nil
+}
+
+// explain gives the reason's code, field and sentence, each fit for a header.
+func explain(reason error) (code, field, detail string) {
+	var e *event.Error
+	switch {
+	case errors.As(reason, &e):
+		code, field, detail = string(e.Reason), e.Field, e.Error()
+	case reason != nil:
+		code, detail = ReasonOther, reason.Error()
+	default:
+		code = ReasonOther
+	}
+	detail = oneLine(detail)
+	if len(detail) > maxDetail {
+		detail = strings.ToValidUTF8(detail[:maxDetail], "") + "…"
+	}
+	return oneLine(code), oneLine(field), detail
+}
+
+// oneLine keeps a text from ending its header.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\r' || r == '\n' || r == 0 {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// accountToken is the account's token of an event's subject where it is one
+// that the contract allows, so that a parked message can be found by account.
+func accountToken(subject string) string {
+	tokens := strings.Split(strings.TrimPrefix(subject, event.SubjectPrefix), ".")
+	if len(tokens) == 2 && len(tokens[0]) <= event.MaxAccount && accountPattern.MatchString(tokens[0]) {
+		return tokens[0]
+	}
+	return "_"
+}
+
+var (
+	accountPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	tokenPattern   = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+)
+
+// addOriginalHeaders keeps the original's headers as headers, or behind the body.
+func addOriginalHeaders(out *nats.Msg, original nats.Header) {
+	size, plain := 0, true
+	for name, values := range original {
+		plain = plain && tokenPattern.MatchString(name)
+		for _, v := range values {
+			size += len(headerOriginal) + len(name) + len(v) + len(": \r\n")
+			plain = plain && v == strings.TrimSpace(v)
+		}
+	}
+	if plain && size <= maxOriginalHeaders {
+		for name, values := range original {
+			out.Header[headerOriginal+name] = values
+		}
+		return
+	}
+	out.Header[headerBodyLength] = []string{strconv.Itoa(len(out.Data))}
+	body := bytes.NewBuffer(append(make([]byte, 0, len(out.Data)+size), out.Data...))
+	for name, values := range original {
+		for _, v := range values {
+			fmt.Fprintf(body, "%s: %s\r\n", name, v)
+		}
+	}
+	out.Data = body.Bytes()
+}
+
+// originalHeaders undoes addOriginalHeaders.
+func originalHeaders(header nats.Header, data []byte) (body []byte, original nats.Header, err error) {
+	original = nats.Header{}
+	for name, values := range header {
+		if plain, ok := strings.CutPrefix(name, headerOriginal); ok {
+			original[plain] = values
+		}
+	}
+	length := header.Get(headerBodyLength)
+	if length == "" {
+		return data, original, nil
+	}
+	n, err := strconv.Atoi(length)
+	if err != nil || n < 0 || n > len(data) {
+		return nil, nil, fmt.Errorf("read header %s: %q is not a length of the body", headerBodyLength, length)
+	}
+	for line := range strings.SplitSeq(string(data[n:]), "\r\n") {
+		if name, value, ok := strings.Cut(line, ": "); ok {
+			original[name] = append(original[name], value)
+		}
+	}
+	return data[:n], original, nil
+}
