@@ -56,6 +56,7 @@ func permissions(user NATSUser) *natsserver.Permissions {
 			"$JS.API.INFO",
 			"$JS.API.STREAM.INFO.LOGIN_EVENTS", "$JS.API.STREAM.INFO.LOGIN_PARKED",
 			"$JS.API.CONSUMER.INFO.LOGIN_EVENTS.ingest", "$JS.API.CONSUMER.MSG.NEXT.LOGIN_EVENTS.ingest",
+			"$JS.API.DIRECT.GET.LOGIN_EVENTS", // the time of the message at its watermark
 			"$JS.ACK.LOGIN_EVENTS.ingest.>",
 		}
 	case UserOperator:
