@@ -1,0 +1,143 @@
+package app_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/loginaudit/loginaudit/internal/access"
+)
+
+func TestExitStatusIs2ForAWrongCallAndTheReasonIsTold(t *testing.T) {
+	for want, args := range map[string][]string{
+		"no command given": {"loginaudit"},
+		`unknown command "sevre"; did you mean "serve"?`: {"loginaudit", "sevre"},
+		`unknown command "find"`:                         {"loginaudit", "parked", "find"},
+		"unknown flag: --colour":                         {"loginaudit", "serve", "--colour"},
+		"stream settings: Replicas":                      {"loginaudit", "serve", "--stream-replicas", "9"},
+		"session-limit: 1s is not allowed":               {"loginaudit", "serve", "--session-limit", "1s"},
+		"query.timeout: 1h0m0s is not allowed":           {"loginaudit", "serve", "--query-timeout", "1h"},
+		"stop-timeout: 0s":                               {"loginaudit", "serve", "--stop-timeout", "0s"},
+		"log.level":                                      {"loginaudit", "serve", "--log-level", "loud"},
+		"ingest.batch-messages: 0":                       {"loginaudit", "serve", "--ingest-batch-messages", "0"},
+		"ingest.batch-bytes: 1KiB":                       {"loginaudit", "serve", "--ingest-batch-bytes", "1KiB"},
+		"ingest.batch-wait: 2h0m0s":                      {"loginaudit", "serve", "--ingest-batch-wait", "2h"},
+		"nats.tls-cert and nats.tls-key":                 {"loginaudit", "serve", "--nats-tls-cert", "x"},
+		"data-dir: is missing":                           {"loginaudit", "serve", "--data-dir", ""},
+		"requires at least 1 arg":                        {"loginaudit", "import"},
+		"nkey and creds exclude":                         {"loginaudit", "import", "--nkey", "a", "--creds", "b", "-"},
+		"users: 0 is not allowed":                        {"loginaudit", "emit", "--users", "0"},
+		"rate: -1 is not allowed":                        {"loginaudit", "emit", "--rate", "-1"},
+		"duration: \"soon\"":                             {"loginaudit", "emit", "--duration", "soon"},
+		"duration: it is negative":                       {"loginaudit", "emit", "--duration", "-1s"},
+		"history: -1h0m0s":                               {"loginaudit", "emit", "--history", "-1h"},
+		"output: \"xml\"":                                {"loginaudit", "parked", "list", "--output", "xml"},
+		"from-seq: -1":                                   {"loginaudit", "parked", "list", "--from-seq", "-1"},
+		`"1x" is not the sequence`:                       {"loginaudit", "parked", "show", "1x"},
+		`"0" is not the sequence`:                        {"loginaudit", "parked", "show", "0"},
+		"accepts 1 arg":                                  {"loginaudit", "parked", "show"},
+		"clickhouse.username: is missing":                {"loginaudit", "migrate", "--clickhouse-username", ""},
+		"nats.url: is missing":                           {"ingest", "--nats-url", ""},
+		"nkey and creds exclude each other":              {"ingest", "--nats-nkey", "a", "--nats-creds", "b"},
+		"clickhouse.tls-cert and":                        {"ingest", "--clickhouse-tls-cert", "a"},
+		`unknown command "now" for "ingest"`:             {"ingest", "now"},
+		"admin-token: is missing":                        {"query"},
+		"admin.addr: \"x\" is not HOST:PORT":             {"query", "--admin-addr", "x", "--admin-token-file", tokenIn(t)},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			r := run(t, "", args[0], args[1:]...)
+			if r.status != 2 || !strings.Contains(r.err, want) || !strings.Contains(r.err, `--help"`) {
+				t.Errorf("status %d, want %q\n%s", r.status, want, r.err)
+			}
+		})
+	}
+}
+
+func tokenIn(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "token")
+	if _, err := access.OpenAdminToken(path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestExitStatusIs1WhenItFailsAndTheReasonIsTold(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("no seed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		"make run":                       {"import", "--data-dir", dir, "-"},
+		"nothing runs":                   {"emit", "--data-dir", dir},
+		"(is it running":                 {"import", "--nats", "nats://127.0.0.1:1", "-"},
+		"read nkey seed":                 {"import", "--nats", "nats://127.0.0.1:1", "--nkey", file, "-"},
+		"read NATS credentials":          {"import", "--nats", "nats://127.0.0.1:1", "--creds", file + "x", "-"},
+		"read tls-ca: " + file:           {"import", "--nats", "nats://127.0.0.1:1", "--tls-ca", file, "-"},
+		"read tls-cert":                  {"import", "--nats", "nats://127.0.0.1:1", "--tls-cert", file, "--tls-key", file, "-"},
+		"migrate: ":                      {"migrate", "--clickhouse-addr", "127.0.0.1:1"},
+		"clickhouse: read tls-ca":        {"migrate", "--clickhouse-tls", "--clickhouse-tls-ca", file + "x"},
+		"make data directory":            {"serve", "--data-dir", file + "/x"},
+		"the ClickHouse library is miss": {"serve", "--data-dir", filepath.Join(dir, "d"), "--engine-library", file + "x", "--http-addr", "127.0.0.1:0", "--nats-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"},
+	} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			if r := run(t, "", "loginaudit", args...); r.status != 1 || !strings.Contains(r.err, want) {
+				t.Errorf("status %d, want %q\n%s", r.status, want, r.err)
+			}
+		})
+	}
+}
+
+func TestEveryCommandExplainsItself(t *testing.T) {
+	for _, args := range [][]string{
+		{"ingest"}, {"query"}, {"ingest", "settings"}, {"query", "settings"}, {"ingest", "version"},
+		{"loginaudit"}, {"loginaudit", "serve"}, {"loginaudit", "migrate"}, {"loginaudit", "import"}, {"loginaudit", "emit"},
+		{"loginaudit", "parked"}, {"loginaudit", "parked", "list"}, {"loginaudit", "parked", "show"},
+		{"loginaudit", "settings"}, {"loginaudit", "version"}, {"loginaudit", "completion"},
+	} {
+		r := run(t, "", args[0], append(args[1:], "--help")...)
+		if r.status != 0 || !strings.Contains(r.out, "Usage:") {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+}
+
+func TestVersionIsForPeopleAndForPrograms(t *testing.T) {
+	if r := run(t, "", "loginaudit", "version"); r.status != 0 || !strings.HasPrefix(r.out, "loginaudit ") {
+		t.Errorf("%+v", r)
+	}
+	var v struct{ Version, Go, Platform string }
+	r := run(t, "", "query", "version", "--json")
+	if err := json.Unmarshal([]byte(r.out), &v); err != nil || v.Version == "" || !strings.HasPrefix(v.Go, "go1.") || v.Platform == "" {
+		t.Errorf("%v: %+v", err, r)
+	}
+}
+
+func TestShellCompletionIsWritten(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if r := run(t, "", "loginaudit", "completion", shell); r.status != 0 || !strings.Contains(r.out, "loginaudit") {
+			t.Errorf("%s: %d", shell, r.status)
+		}
+	}
+}
+
+func TestSettingsArePrintedAsASettingsFileWithoutSecrets(t *testing.T) {
+	t.Setenv("LOGINAUDIT_ADMIN_TOKEN", "la_admin_hunter2")
+	r := run(t, "", "query", "settings", "--session-limit", "12h")
+	if r.status != 0 || strings.Contains(r.out, "hunter2") || !strings.Contains(r.out, "session-limit: 12h") {
+		t.Fatalf("%+v", r)
+	}
+	file := filepath.Join(t.TempDir(), "settings.yaml")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(r.out, "'***'", "fromfile")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if again := run(t, "", "query", "settings", "--config", file); again.out != r.out {
+		t.Errorf("read back:\n%s\n%s", r.out, again.out)
+	}
+	if serve := run(t, "", "loginaudit", "settings"); !strings.Contains(serve.out, "data-dir: ./data") || !strings.Contains(serve.out, "session-limit: 24h") {
+		t.Errorf("serve: %+v", serve)
+	}
+}

@@ -1,0 +1,139 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/loginaudit/loginaudit/internal/access"
+	"github.com/loginaudit/loginaudit/internal/ingest"
+	"github.com/loginaudit/loginaudit/internal/ops"
+	"github.com/loginaudit/loginaudit/internal/store"
+	"github.com/loginaudit/loginaudit/internal/stream"
+	"github.com/loginaudit/loginaudit/internal/web"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/zap"
+)
+
+// checkNATS is ready while the connection is there.
+func (p *process) checkNATS(nc *nats.Conn) {
+	p.health.Add("nats", func(context.Context) error {
+		if status := nc.Status(); status != nats.CONNECTED {
+			return fmt.Errorf("connection is %s: %w", status, errors.Join(nc.LastError()))
+		}
+		return nil
+	})
+}
+
+// ensureStreams makes the streams, or checks that they are there, as soon as
+// the server answers. A server that answers no is not asked again.
+func (p *process) ensureStreams(ctx context.Context, nc *nats.Conn, s StreamSettings, batch BatchSettings) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("open JetStream: %w", err)
+	}
+	return p.retry(ctx, "nats", func(ctx context.Context) (again bool, err error) {
+		ctx, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		// A question that is denied is not answered: the connection as a whole
+		// is told. There is no point in waiting for more.
+		go cancelWhenDenied(ctx, cancel, nc)
+		if s.Ensure {
+			err = stream.Ensure(ctx, js, s.settings(batch))
+		} else {
+			_, _, err = stream.Open(ctx, js)
+		}
+		if denied := nc.LastError(); err != nil && errors.Is(denied, nats.ErrPermissionViolation) {
+			return false, fmt.Errorf("%w: %w (where this user may not make streams, \"loginaudit streams\" makes them as the operator; then set stream.ensure to false here)", err, denied)
+		}
+		return mayPass(err), err
+	})
+}
+
+// cancelWhenDenied watches until ctx ends.
+func cancelWhenDenied(ctx context.Context, cancel context.CancelFunc, nc *nats.Conn) {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if errors.Is(nc.LastError(), nats.ErrPermissionViolation) {
+				cancel()
+			}
+		}
+	}
+}
+
+// askTimeout bounds one round of questions to NATS.
+const askTimeout = 10 * time.Second
+
+// mayPass tells an error of asking NATS that may be over soon from an answer.
+func mayPass(err error) bool {
+	var mismatch *stream.MismatchError
+	var answer *jetstream.APIError
+	switch {
+	case errors.As(err, &mismatch), errors.Is(err, nats.ErrPermissionViolation):
+		return false
+	case errors.As(err, &answer):
+		return answer.Code >= 500 // "temporarily unavailable", no leader, and so on
+	}
+	return true
+}
+
+// ingest runs the worker from the stream into db.
+func (p *process) ingest(js jetstream.JetStream, db *store.DB, s BatchSettings) error {
+	loop, err := ingest.New(ingest.Config{
+		JetStream: js,
+		Open: func(ctx context.Context) (jetstream.Stream, jetstream.Consumer, error) {
+			return stream.Open(ctx, js)
+		},
+		Sink:        sink{db},
+		Park:        stream.NewParker(js).Park,
+		Classify:    classify,
+		Logger:      p.log.With(zap.String("component", "ingest")),
+		Registerer:  p.registry,
+		MaxMessages: s.BatchMessages,
+		MaxBytes:    int(s.BatchBytes),
+		MaxWait:     s.BatchWait,
+		StopTimeout: p.stop / 3,
+	})
+	if err != nil {
+		return fmt.Errorf("prepare ingest: %w", err)
+	}
+	p.health.Add("ingest", loop.Ready)
+	p.life.Go("ingest", loop.Run)
+	return nil
+}
+
+// query answers the API and the page from db on addr.
+func (p *process) query(ctx context.Context, db *store.DB, token access.AdminToken, h HTTPSettings, a AnswerSettings) (*served, error) {
+	config, err := ops.LoadTLS(h.TLSCert, h.TLSKey)
+	if err != nil {
+		return nil, err
+	}
+	auth := access.New(access.Config{Token: token, SecureCookies: h.SecureCookies})
+	server, err := web.New(web.Config{
+		Store: db, Access: auth, Log: p.log.With(zap.String("component", "web")),
+		Registerer: p.registry, QueryTimeout: a.Query.Timeout,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare query: %w", err)
+	}
+	l, err := ops.Listen(ctx, "http.addr", h.Addr)
+	if err != nil {
+		return nil, err
+	}
+	p.serve("http", l, server.Handler(), config)
+	return &served{addr: dialable(l.Addr()), tls: config != nil, auth: auth}, nil
+}
+
+// served is where the page is and who lets viewers in.
+type served struct {
+	addr string
+	tls  bool
+	auth *access.Authenticator
+}

@@ -1,0 +1,425 @@
+package app_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/loginaudit/loginaudit/internal/emit"
+	"github.com/loginaudit/loginaudit/publish"
+	"github.com/nats-io/nats.go"
+)
+
+// line is one event of the contract as JSON.
+func line(account, id, username string, status int, at time.Time) string {
+	return fmt.Sprintf(`{"id":%q,"account":%q,"username":%q,"occurred_at":%q,"entry":1,"status":%d}`,
+		id, account, username, at.UTC().Format(time.RFC3339Nano), status)
+}
+
+// connect connects the plain NATS client, without any key.
+func (s *system) connect() *nats.Conn {
+	s.t.Helper()
+	nc, err := nats.Connect(s.addresses.NATSURL())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(nc.Close)
+	return nc
+}
+
+// publish publishes on JetStream with nothing but the plain client.
+func (s *system) publish(nc *nats.Conn, subject, body string) {
+	s.t.Helper()
+	answer, err := nc.Request(subject, []byte(body), patience)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if !strings.Contains(string(answer.Data), `"stream":"LOGIN_EVENTS"`) {
+		s.t.Fatalf("not acknowledged: %s", answer.Data)
+	}
+}
+
+// cli runs the operator's tool on the system's data directory.
+func (s *system) cli(in string, args ...string) result {
+	s.t.Helper()
+	return run(s.t, in, "loginaudit", append(args, "--data-dir", s.dir)...)
+}
+
+func TestServe(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := serve(t, dir)
+	now := time.Now().Add(-time.Minute)
+
+	t.Run("publishes, parks and answers what the plain NATS client sends", func(t *testing.T) {
+		nc := s.connect()
+		malformed := "{\"id\": \x1b[31m broken \xff"
+		s.publish(nc, "login.events.plain.login", line("plain", "e1", "ann", 1, now))
+		s.publish(nc, "login.events.plain.login", malformed)
+		s.publish(nc, "login.events.plain.logout", line("plain", "e2", "ann", 2, now.Add(time.Second)))
+		s.has("plain", "e1", "e2")
+
+		var parked struct {
+			Seq     int    `json:"seq"`
+			Reason  string `json:"reason"`
+			Detail  string `json:"detail"`
+			Subject string `json:"subject"`
+		}
+		until(t, "the malformed message to be parked", func() error {
+			list := s.cli("", "parked", "list", "--output", "ndjson")
+			return errors.Join(json.Unmarshal([]byte(list.out), &parked), exitError(list))
+		})
+		if parked.Reason == "" || parked.Detail == "" || parked.Subject != "login.events.plain.login" {
+			t.Errorf("parked: %+v", parked)
+		}
+		seq := fmt.Sprint(parked.Seq)
+		if raw := s.cli("", "parked", "show", seq, "--raw"); raw.out != malformed {
+			t.Errorf("raw: %q", raw.out)
+		}
+		for _, output := range []string{"table", "json", "ndjson"} {
+			for _, args := range [][]string{{"parked", "list"}, {"parked", "show", seq}} {
+				r := s.cli("", append(args, "--output", output)...)
+				if r.status != 0 || strings.Contains(r.out, "\x1b") || !utf8.ValidString(r.out) || !strings.Contains(r.out, parked.Reason) {
+					t.Errorf("%v %s: %+v", args, output, r)
+				}
+			}
+		}
+		if none := s.cli("", "parked", "list", "--account", "nobody"); none.out != "nothing is parked\n" {
+			t.Errorf("none: %+v", none)
+		}
+		if none := s.cli("", "parked", "show", "999"); none.status != 1 || !strings.Contains(none.err, "999") {
+			t.Errorf("no such message: %+v", none)
+		}
+	})
+
+	t.Run("imports files and tells what is wrong with a line", func(t *testing.T) {
+		future := line("imported", "late", "bob", 1, time.Now().Add(time.Hour))
+		file := filepath.Join(t.TempDir(), "events.ndjson")
+		good := []string{line("imported", "i1", "bob", 1, now), line("imported", "i2", "bob", 2, now), line("imported", "i3", "eve", 5, now)}
+		text := good[0] + "\n\n" + `{"id":"x"}` + "\n" + good[1] + "\r\n" + future + "\n"
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := s.cli(good[2], "import", file, "-", "--wait")
+		if r.status != 1 || lastLine(r.out) != "published=3 duplicate=0 rejected=2" {
+			t.Errorf("%+v", r)
+		}
+		for _, want := range []string{file + ":3: ", file + ":5: ", "occurred_at"} {
+			if !strings.Contains(r.err, want) {
+				t.Errorf("%q is not told: %s", want, r.err)
+			}
+		}
+		// --wait has waited: there is no need to wait here.
+		if events, err := s.events("imported"); err != nil || len(events) != 3 {
+			t.Errorf("%d events, %v", len(events), err)
+		}
+		again := s.cli(strings.Join(good, "\n"), "import", "-", "--wait", "--nats", s.addresses.NATSURL())
+		if again.status != 0 || lastLine(again.out) != "published=0 duplicate=3 rejected=0" {
+			t.Errorf("again: %+v", again)
+		}
+		if r := s.cli("", "import", filepath.Join(t.TempDir(), "none")); r.status != 1 || lastLine(r.out) != "published=0 duplicate=0 rejected=0" {
+			t.Errorf("missing file: %+v", r)
+		}
+	})
+
+	t.Run("waits no longer than it was told", func(t *testing.T) {
+		body := line("imported", "i4", "bob", 1, now)
+		for want, args := range map[string][]string{
+			"401":                           {"--url", s.addresses.HTTPURL(), "--token-file", s.file(t, "la_admin_"+strings.Repeat("x", 43))},
+			"not everything can be queried": {"--url", "http://127.0.0.1:1", "--wait-timeout", "50ms"},
+		} {
+			if r := s.cli(body, append([]string{"import", "-", "--wait"}, args...)...); r.status != 1 || !strings.Contains(r.err, want) {
+				t.Errorf("%v: %+v", args, r)
+			}
+		}
+	})
+
+	t.Run("can be interrupted in an import, and what was sent is confirmed", func(t *testing.T) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		cmd := command(t.Context(), "loginaudit", "import", "-", "--data-dir", s.dir)
+		var out, complaint lockedBuffer
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = r, &out, &complaint
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(w, line("interrupted", "e1", "bob", 1, now)) // and the pipe stays open
+		s.has("interrupted", "e1")
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // the state tells
+		if cmd.ProcessState.ExitCode() != 1 || lastLine(out.String()) != "published=1 duplicate=0 rejected=0" || !strings.Contains(complaint.String(), "interrupted") {
+			t.Errorf("%s %s %s", cmd.ProcessState, out.String(), complaint.String())
+		}
+	})
+
+	t.Run("fills history and goes on live", func(t *testing.T) {
+		args := []string{"emit", "--accounts", "1", "--users", "5", "--seed", "9", "--history", "3d", "--rate", "0", "--duration"}
+		r := s.cli("", append(args, "0")...)
+		var filled int
+		if _, err := fmt.Sscanf(lastLine(r.out), "published=%d duplicate=0 rejected=0", &filled); err != nil || r.status != 0 || filled < 20 {
+			t.Fatalf("%+v", r)
+		}
+		r = s.cli("", "emit", "--accounts", "1", "--users", "5", "--rate", "50", "--duration", "100ms")
+		if r.status != 0 || strings.HasPrefix(lastLine(r.out), "published=0") {
+			t.Errorf("%+v", r)
+		}
+	})
+
+	t.Run("says where it is and how to sign in", func(t *testing.T) {
+		said := s.out.String()
+		for _, want := range []string{s.addresses.HTTPURL() + "/sign-in?code=", filepath.Join(dir, "admin.token"), s.addresses.NATSURL()} {
+			if !strings.Contains(said, want) {
+				t.Errorf("%q is not said: %s", want, said)
+			}
+		}
+		if strings.Contains(said+s.err.String(), s.token) {
+			t.Error("the token itself is printed")
+		}
+		if status, body, err := fetch(s.addresses.HTTPURL()+"/sign-in", ""); err != nil || status != http.StatusOK || !strings.Contains(body, "<form") {
+			t.Errorf("page: %d %v", status, err)
+		}
+	})
+
+	t.Run("keeps its secrets to its owner", func(t *testing.T) {
+		for _, name := range []string{"admin.token", "publisher.nk", "nats/ingest.nk", "nats/operator.nk"} {
+			info, err := os.Stat(filepath.Join(dir, name))
+			if err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s: %v, %v", name, info, err)
+			}
+		}
+		if strings.Contains(s.err.String(), "ann") {
+			t.Error("a username is in the log")
+		}
+	})
+
+	t.Run("lets no second serve on its data directory", func(t *testing.T) {
+		r := run(t, "", "loginaudit", "serve", "--data-dir", dir)
+		if r.status != 1 || !strings.Contains(r.err, "--data-dir") {
+			t.Errorf("%+v", r)
+		}
+		if err := ready(s.addresses.Admin); err != nil {
+			t.Errorf("the first one suffers: %v", err)
+		}
+	})
+
+	t.Run("says which port is taken", func(t *testing.T) {
+		for _, flag := range []string{"--http-addr", "--nats-addr", "--admin-addr"} {
+			args := []string{"serve", "--data-dir", filepath.Join(t.TempDir(), "other")}
+			for _, f := range []string{"--http-addr", "--nats-addr", "--admin-addr"} {
+				addr := "127.0.0.1:0"
+				if f == flag {
+					addr = s.addresses.NATS
+				}
+				args = append(args, f, addr)
+			}
+			if r := run(t, "", "loginaudit", args...); r.status != 1 || !strings.Contains(r.err, flag) {
+				t.Errorf("%s: %+v", flag, r)
+			}
+		}
+	})
+
+	t.Run("stays up when the engine is killed, and tells", func(t *testing.T) {
+		engines := children(s.cmd.Process.Pid)
+		if len(engines) == 0 {
+			t.Fatal("no engine runs")
+		}
+		for _, pid := range engines {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		until(t, "readyz to tell", func() error {
+			if ready(s.addresses.Admin) == nil {
+				return errors.New("still ready")
+			}
+			return nil
+		})
+		s.publish(s.connect(), "login.events.plain.login", line("plain", "e3", "ann", 1, now))
+		until(t, "the engine to come back", func() error { return ready(s.addresses.Admin) })
+		s.has("plain", "e1", "e2", "e3")
+	})
+
+	t.Run("stops in order and has everything after a start", func(t *testing.T) {
+		if status := s.stop(); status != 0 {
+			t.Fatalf("status %d:\n%s", status, s.err.String())
+		}
+		if _, err := os.Stat(filepath.Join(dir, "addresses.json")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("addresses are still there: %v", err)
+		}
+		if r := s.cli("", "parked", "list"); r.status != 1 || !strings.Contains(r.err, "make run") {
+			t.Errorf("nothing runs: %+v", r)
+		}
+		token := s.token
+		s = serve(t, dir)
+		if s.token != token {
+			t.Error("the token changed")
+		}
+		s.has("plain", "e1", "e2", "e3")
+		if status := s.stop(); status != 0 {
+			t.Errorf("status %d", status)
+		}
+	})
+}
+
+// exitError is nil for a command that succeeded.
+func exitError(r result) error {
+	if r.status == 0 {
+		return nil
+	}
+	return fmt.Errorf("exit status %d: %s", r.status, r.err)
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	return lines[len(lines)-1]
+}
+
+// file makes a file with a text.
+func (s *system) file(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestKilledDuringAnImport kills the whole process tree, engines included, in
+// the middle of an import. What was acknowledged before must be there exactly
+// once after a new start, and after the import is repeated everything must.
+func TestKilledDuringAnImport(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	file, all := made(t)
+	s := serve(t, dir)
+
+	var mu sync.Mutex
+	acknowledged := map[string]bool{}
+	nc, err := nats.Connect(s.addresses.NATSURL(), nats.MaxReconnects(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	publisher, err := publish.New(nc, publish.Options{BatchMessages: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bulk := publisher.Bulk(t.Context(), func(r publish.Result) {
+		mu.Lock()
+		defer mu.Unlock()
+		if r.Err == nil {
+			acknowledged[all[r.Ref].id] = true
+		}
+	})
+	importing := make(chan struct{})
+	go func() {
+		defer close(importing)
+		for i, e := range all {
+			m, err := publish.ParseMessage([]byte(e.body))
+			m.Ref = uint64(i)
+			if err != nil || bulk.Add(m) != nil {
+				break // the server is gone, as it should be
+			}
+		}
+		_ = bulk.Close() // it tells the same
+	}()
+	enough := func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		if len(acknowledged) < len(all)/3 {
+			return fmt.Errorf("%d acknowledged", len(acknowledged))
+		}
+		return nil
+	}
+	until(t, "a third of the import", enough)
+	s.kill()
+	<-importing
+	if len(acknowledged) == len(all) {
+		t.Fatal("the import was over before the kill: make it longer")
+	}
+	t.Logf("killed when %d of %d events were acknowledged", len(acknowledged), len(all))
+
+	s = serve(t, dir)
+	until(t, "what was acknowledged", func() error {
+		there, err := s.exactlyOnce(all)
+		for id := range acknowledged {
+			if !there[id] {
+				return errors.Join(err, fmt.Errorf("event %s was acknowledged and is not there", id))
+			}
+		}
+		return err
+	})
+	r := s.cli("", "import", file, "--wait")
+	if r.status != 0 {
+		t.Fatalf("%+v", r)
+	}
+	there, err := s.exactlyOnce(all)
+	if err != nil || len(there) != len(all) {
+		t.Fatalf("%d of %d events after the repeated import, %v", len(there), len(all), err)
+	}
+	if status := s.stop(); status != 0 {
+		t.Errorf("status %d", status)
+	}
+}
+
+type madeEvent struct{ id, account, body string }
+
+// made writes a file of made-up events.
+func made(t testing.TB) (file string, all []madeEvent) {
+	t.Helper()
+	generator, err := emit.New(emit.Options{Accounts: 2, Users: 200, Seed: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = filepath.Join(t.TempDir(), "events.ndjson")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	to := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
+	for e := range generator.Generate(to.AddDate(0, 0, -14), to) {
+		m, err := publish.NewMessage(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, madeEvent{e.ID, e.Account, string(m.Body)})
+		fmt.Fprintf(f, "%s\n", m.Body)
+	}
+	return file, all
+}
+
+// exactlyOnce gives the ids that are there, and an error where one is there
+// twice or in conflict.
+func (s *system) exactlyOnce(all []madeEvent) (map[string]bool, error) {
+	accounts, there := map[string]bool{}, map[string]bool{}
+	for _, e := range all {
+		accounts[e.account] = true
+	}
+	for account := range accounts {
+		events, err := s.events(account)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range events {
+			if there[e.ID] || e.Conflict {
+				return nil, fmt.Errorf("event %s is there twice", e.ID)
+			}
+			there[e.ID] = true
+		}
+	}
+	return there, nil
+}

@@ -1,0 +1,88 @@
+package app_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/loginaudit/loginaudit/internal/app"
+)
+
+// certificate makes a certificate for 127.0.0.1 that vouches for itself.
+func certificate(t testing.TB) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "EC PRIVATE KEY", Bytes: keyDER}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return certFile, keyFile
+}
+
+func TestServeSpeaksTLSWhereItIsTold(t *testing.T) {
+	cert, key := certificate(t)
+	dir := filepath.Join(t.TempDir(), "data")
+	b := start(t, "loginaudit", nil, "serve", "--data-dir", dir, "--engine-memory", "1GiB",
+		"--http-addr", "127.0.0.1:0", "--nats-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0",
+		"--http-tls-cert", cert, "--http-tls-key", key, "--nats-tls-cert", cert, "--nats-tls-key", key)
+	var addresses app.Addresses
+	until(t, "serve to be ready", func() (err error) {
+		_ = b.alive()
+		addresses, err = app.ReadAddresses(dir)
+		return err
+	})
+	if !strings.HasPrefix(addresses.HTTPURL(), "https://") || !strings.HasPrefix(addresses.NATSURL(), "tls://") {
+		t.Fatalf("addresses: %+v", addresses)
+	}
+	body := line("safe", "e1", "ann", 1, time.Now())
+	if r := run(t, body, "loginaudit", "import", "-", "--data-dir", dir, "--wait"); r.status != 1 || !strings.Contains(r.err, "certificate") {
+		t.Errorf("an unknown certificate is trusted: %+v", r)
+	}
+	if r := run(t, body, "loginaudit", "import", "-", "--data-dir", dir, "--wait", "--tls-ca", cert); r.status != 0 {
+		t.Errorf("%+v", r)
+	}
+	if status := b.stop(); status != 0 {
+		t.Errorf("status %d", status)
+	}
+}
+
+func TestServeRefusesACertificateThatItCannotRead(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none.pem")
+	for _, flag := range []string{"http", "nats"} {
+		r := run(t, "", "loginaudit", "serve", "--data-dir", t.TempDir(), "--http-addr", "127.0.0.1:0", "--nats-addr", "127.0.0.1:0",
+			"--admin-addr", "127.0.0.1:0", "--"+flag+"-tls-cert", none, "--"+flag+"-tls-key", none)
+		if r.status != 1 || !strings.Contains(r.err, none) {
+			t.Errorf("%s: %+v", flag, r)
+		}
+	}
+}

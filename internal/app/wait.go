@@ -1,0 +1,125 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	"github.com/loginaudit/loginaudit/internal/access"
+	"github.com/loginaudit/loginaudit/internal/ops"
+	"github.com/loginaudit/loginaudit/internal/query"
+)
+
+// waitPause is how often the API is asked how far it is.
+const waitPause = 200 * time.Millisecond
+
+// wait waits until the API's answers have everything up to the last event of
+// the import.
+func (im *importer) wait(ctx context.Context, s ImportSettings) error {
+	if im.last == 0 {
+		return nil // nothing to wait for
+	}
+	base, token, err := s.api()
+	if err != nil {
+		return err
+	}
+	config, err := s.clientTLS()
+	if err != nil {
+		return err
+	}
+	ask := watermarkQuestion{url: base + "/api/v1/accounts/" + url.PathEscape(im.account) + "/events?limit=1", token: token, tls: config}
+	ctx, cancel := context.WithTimeout(ctx, s.WaitTimeout)
+	defer cancel()
+	ticker := time.NewTicker(waitPause)
+	defer ticker.Stop()
+	for {
+		seq, err := ask.seq(ctx)
+		var fatal *apiError
+		if errors.As(err, &fatal) && fatal.status < http.StatusInternalServerError {
+			return fmt.Errorf("wait: %w", err)
+		}
+		if err == nil && seq >= im.last {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait: not everything can be queried yet: the API has the stream up to %d, the import ends at %d: %w",
+				seq, im.last, errors.Join(ctx.Err(), err))
+		case <-ticker.C:
+		}
+	}
+}
+
+// api is where the API is and what opens it, by default from the data
+// directory.
+func (s ImportSettings) api() (string, ops.Secret, error) {
+	base, token := s.URL, s.Token
+	if base == "" {
+		addresses, err := ReadAddresses(s.DataDir)
+		if err != nil {
+			return "", "", fmt.Errorf("wait: %w (or give --url)", err)
+		}
+		base = addresses.HTTPURL()
+	}
+	if token == "" {
+		admin, err := access.ReadAdminToken(filepath.Join(s.DataDir, tokenFile))
+		if err != nil {
+			return "", "", fmt.Errorf("wait: %w (give --token-file or LOGINAUDIT_TOKEN)", err)
+		}
+		token = ops.Secret(admin.Secret())
+	}
+	return base, token, nil
+}
+
+// apiError is an answer of the API that is no success.
+type apiError struct {
+	status int
+	body   string
+}
+
+// Error is the answer's status and what it says.
+func (e *apiError) Error() string {
+	return fmt.Sprintf("the API answered %d: %s", e.status, Printable(e.body))
+}
+
+type watermarkQuestion struct {
+	url   string
+	token ops.Secret
+	tls   *tls.Config
+}
+
+// seq is the sequence up to which the API's answers have everything.
+func (q watermarkQuestion) seq(ctx context.Context) (uint64, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, q.url, nil)
+	if err != nil {
+		return 0, fmt.Errorf("ask the API: %w", err)
+	}
+	r.Header.Set("Authorization", "Bearer "+q.token.Reveal())
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: q.tls, DisableKeepAlives: true}}
+	resp, err := client.Do(r)
+	if err != nil {
+		return 0, fmt.Errorf("ask the API: %w", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return 0, fmt.Errorf("ask the API: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return 0, &apiError{resp.StatusCode, string(body[:min(len(body), 1000)])}
+	}
+	var answer struct {
+		Watermark query.Watermark `json:"watermark"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return 0, fmt.Errorf("read the API's answer: %w", err)
+	}
+	return answer.Watermark.StreamSeq, nil
+}
