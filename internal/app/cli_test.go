@@ -48,8 +48,8 @@ func TestExitStatusIs2ForAWrongCallAndTheReasonIsTold(t *testing.T) {
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			r := run(t, "", args[0], args[1:]...)
-			if r.status != 2 || !strings.Contains(r.err, want) || !strings.Contains(r.err, `--help"`) {
-				t.Errorf("status %d, want %q\n%s", r.status, want, r.err)
+			if r.Status != 2 || !strings.Contains(r.Err, want) || !strings.Contains(r.Err, `--help"`) {
+				t.Errorf("status %d, want %q\n%s", r.Status, want, r.Err)
 			}
 		})
 	}
@@ -84,8 +84,8 @@ func TestExitStatusIs1WhenItFailsAndTheReasonIsTold(t *testing.T) {
 		"the ClickHouse library is miss": {"serve", "--data-dir", filepath.Join(dir, "d"), "--engine-library", file + "x", "--http-addr", "127.0.0.1:0", "--nats-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
-			if r := run(t, "", "loginaudit", args...); r.status != 1 || !strings.Contains(r.err, want) {
-				t.Errorf("status %d, want %q\n%s", r.status, want, r.err)
+			if r := run(t, "", "loginaudit", args...); r.Status != 1 || !strings.Contains(r.Err, want) {
+				t.Errorf("status %d, want %q\n%s", r.Status, want, r.Err)
 			}
 		})
 	}
@@ -99,27 +99,27 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		{"loginaudit", "settings"}, {"loginaudit", "version"}, {"loginaudit", "completion"},
 	} {
 		r := run(t, "", args[0], append(args[1:], "--help")...)
-		if r.status != 0 || !strings.Contains(r.out, "Usage:") {
+		if r.Status != 0 || !strings.Contains(r.Out, "Usage:") {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
 }
 
 func TestVersionIsForPeopleAndForPrograms(t *testing.T) {
-	if r := run(t, "", "loginaudit", "version"); r.status != 0 || !strings.HasPrefix(r.out, "loginaudit ") {
+	if r := run(t, "", "loginaudit", "version"); r.Status != 0 || !strings.HasPrefix(r.Out, "loginaudit ") {
 		t.Errorf("%+v", r)
 	}
 	var v struct{ Version, Go, Platform string }
 	r := run(t, "", "query", "version", "--json")
-	if err := json.Unmarshal([]byte(r.out), &v); err != nil || v.Version == "" || !strings.HasPrefix(v.Go, "go1.") || v.Platform == "" {
+	if err := json.Unmarshal([]byte(r.Out), &v); err != nil || v.Version == "" || !strings.HasPrefix(v.Go, "go1.") || v.Platform == "" {
 		t.Errorf("%v: %+v", err, r)
 	}
 }
 
 func TestShellCompletionIsWritten(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
-		if r := run(t, "", "loginaudit", "completion", shell); r.status != 0 || !strings.Contains(r.out, "loginaudit") {
-			t.Errorf("%s: %d", shell, r.status)
+		if r := run(t, "", "loginaudit", "completion", shell); r.Status != 0 || !strings.Contains(r.Out, "loginaudit") {
+			t.Errorf("%s: %d", shell, r.Status)
 		}
 	}
 }
@@ -127,17 +127,17 @@ func TestShellCompletionIsWritten(t *testing.T) {
 func TestSettingsArePrintedAsASettingsFileWithoutSecrets(t *testing.T) {
 	t.Setenv("LOGINAUDIT_ADMIN_TOKEN", "la_admin_hunter2")
 	r := run(t, "", "query", "settings", "--session-limit", "12h")
-	if r.status != 0 || strings.Contains(r.out, "hunter2") || !strings.Contains(r.out, "session-limit: 12h") {
+	if r.Status != 0 || strings.Contains(r.Out, "hunter2") || !strings.Contains(r.Out, "session-limit: 12h") {
 		t.Fatalf("%+v", r)
 	}
 	file := filepath.Join(t.TempDir(), "settings.yaml")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(r.out, "'***'", "fromfile")), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(r.Out, "'***'", "fromfile")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if again := run(t, "", "query", "settings", "--config", file); again.out != r.out {
-		t.Errorf("read back:\n%s\n%s", r.out, again.out)
+	if again := run(t, "", "query", "settings", "--config", file); again.Out != r.Out {
+		t.Errorf("read back:\n%s\n%s", r.Out, again.Out)
 	}
-	if serve := run(t, "", "loginaudit", "settings"); !strings.Contains(serve.out, "data-dir: ./data") || !strings.Contains(serve.out, "session-limit: 24h") {
+	if serve := run(t, "", "loginaudit", "settings"); !strings.Contains(serve.Out, "data-dir: ./data") || !strings.Contains(serve.Out, "session-limit: 24h") {
 		t.Errorf("serve: %+v", serve)
 	}
 }

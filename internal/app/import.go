@@ -153,7 +153,7 @@ func lineRef(index int, number uint64) uint64 { return uint64(index)<<48 | numbe
 
 // where is how a line is named to people.
 func (im *importer) where(ref uint64) string {
-	return fmt.Sprintf("%s:%d", im.files[ref>>48], ref&(1<<48-1))
+	return fmt.Sprintf("%s:%d", Printable(im.files[ref>>48]), ref&(1<<48-1))
 }
 
 // line publishes one line, or tells why not.

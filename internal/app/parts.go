@@ -84,13 +84,31 @@ func mayPass(err error) bool {
 	return true
 }
 
+// opener opens the worker's source. One that somebody has deleted is made again
+// by makeStreams, where that is not nil: what the stream still holds is ingested
+// once more, which changes no answer.
+func (p *process) opener(js jetstream.JetStream, makeStreams func(context.Context) error) openSource {
+	return func(ctx context.Context) (jetstream.Stream, jetstream.Consumer, error) {
+		source, consumer, err := stream.Open(ctx, js)
+		gone := errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound)
+		if !gone || makeStreams == nil {
+			return source, consumer, err
+		}
+		p.log.Error("the stream or its consumer was deleted, making it again", zap.Error(err))
+		if err := makeStreams(ctx); err != nil {
+			return nil, nil, fmt.Errorf("make streams again: %w", err)
+		}
+		return stream.Open(ctx, js)
+	}
+}
+
+type openSource func(context.Context) (jetstream.Stream, jetstream.Consumer, error)
+
 // ingest runs the worker from the stream into db.
-func (p *process) ingest(js jetstream.JetStream, db *store.DB, s BatchSettings) error {
+func (p *process) ingest(js jetstream.JetStream, db *store.DB, s BatchSettings, open openSource) error {
 	loop, err := ingest.New(ingest.Config{
-		JetStream: js,
-		Open: func(ctx context.Context) (jetstream.Stream, jetstream.Consumer, error) {
-			return stream.Open(ctx, js)
-		},
+		JetStream:   js,
+		Open:        open,
 		Sink:        sink{db},
 		Park:        stream.NewParker(js).Park,
 		Classify:    classify,

@@ -49,7 +49,11 @@ func RunIngest(ctx context.Context, s IngestSettings, shown map[string]any) erro
 		if err != nil {
 			return fmt.Errorf("open JetStream: %w", err)
 		}
-		return p.ingest(js, db, s.BatchSettings)
+		var makeStreams func(context.Context) error
+		if s.Ensure {
+			makeStreams = func(ctx context.Context) error { return p.ensureStreams(ctx, nc, s.StreamSettings, s.BatchSettings) }
+		}
+		return p.ingest(js, db, s.BatchSettings, p.opener(js, makeStreams))
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/loginaudit/loginaudit/internal/engine"
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 	"github.com/nats-io/nats.go"
 )
 
@@ -61,20 +62,17 @@ func (s servers) env(role engine.Role, user engine.NATSUser) []string {
 }
 
 // finish runs a command to its end.
-func finish(t testing.TB, env []string, name string, args ...string) result {
+func finish(t testing.TB, env []string, name string, args ...string) testsystem.Result {
 	t.Helper()
-	b := start(t, name, env, args...)
-	status := b.wait()
-	return result{status, b.out.String(), b.err.String()}
+	return testsystem.Run(t, command(t, env, name, args...))
 }
 
 // said waits for what a process logs by a pattern and gives its first group.
-func (b *background) said(pattern string) string {
-	b.t.Helper()
+func said(t testing.TB, p *testsystem.Process, pattern string) string {
+	t.Helper()
 	var found []string
-	until(b.t, pattern, func() error {
-		_ = b.alive()
-		if found = regexp.MustCompile(pattern).FindStringSubmatch(b.err.String()); found == nil {
+	p.Until(t, "it logs "+pattern, func() error {
+		if found = regexp.MustCompile(pattern).FindStringSubmatch(p.Err()); found == nil {
 			return errors.New("not said")
 		}
 		return nil
@@ -90,31 +88,31 @@ func TestSeparateCommandsAgainstServersElsewhere(t *testing.T) {
 	owner, operator := s.env(engine.RoleOwner, ""), s.env(engine.RoleOwner, engine.UserOperator)
 
 	for name, env := range map[string][]string{"ingest": ingest, "query": query} {
-		if r := finish(t, env, name); r.status != 1 || !strings.Contains(r.err, "loginaudit migrate") {
+		if r := finish(t, env, name); r.Status != 1 || !strings.Contains(r.Err, "loginaudit migrate") {
 			t.Fatalf("%s without a schema: %+v", name, r)
 		}
 	}
-	if r := finish(t, owner, "loginaudit", "migrate"); r.status != 0 || !strings.Contains(r.out, "applied 1 ") {
+	if r := finish(t, owner, "loginaudit", "migrate"); r.Status != 0 || !strings.Contains(r.Out, "applied 1 ") {
 		t.Fatalf("migrate: %+v", r)
 	}
-	if r := finish(t, owner, "loginaudit", "migrate"); r.status != 0 || !strings.Contains(r.out, "nothing to apply") {
+	if r := finish(t, owner, "loginaudit", "migrate"); r.Status != 0 || !strings.Contains(r.Out, "nothing to apply") {
 		t.Fatalf("migrate again: %+v", r)
 	}
 	// This user of NATS may not make streams, so that is said, and the
 	// operator makes them.
-	if r := finish(t, ingest, "ingest"); r.status != 1 || !strings.Contains(r.err, "loginaudit streams") {
+	if r := finish(t, ingest, "ingest"); r.Status != 1 || !strings.Contains(r.Err, "loginaudit streams") {
 		t.Fatalf("ingest without streams: %+v", r)
 	}
-	if r := finish(t, operator, "loginaudit", "streams"); r.status != 0 || !strings.Contains(r.out, "LOGIN_EVENTS") {
+	if r := finish(t, operator, "loginaudit", "streams"); r.Status != 0 || !strings.Contains(r.Out, "LOGIN_EVENTS") {
 		t.Fatalf("streams: %+v", r)
 	}
 
-	worker := start(t, "ingest", ingest, "--stream-ensure=false")
-	reader := start(t, "query", query)
-	for _, b := range []*background{worker, reader} {
-		admin := b.said(`"admin":"([^"]+)"`)
-		until(t, "readiness", func() error { _ = b.alive(); return ready(admin) })
-		if status, body, err := fetch("http://"+admin+"/metrics", ""); err != nil || status != http.StatusOK || !strings.Contains(body, "loginaudit_") {
+	worker := testsystem.Start(t, command(t, ingest, "ingest", "--stream-ensure=false"))
+	reader := testsystem.Start(t, command(t, query, "query"))
+	for _, b := range []*testsystem.Process{worker, reader} {
+		admin := said(t, b, `"admin":"([^"]+)"`)
+		b.Until(t, "it is ready", func() error { return testsystem.Ready(t.Context(), admin) })
+		if status, body, err := testsystem.Fetch(t.Context(), "http://"+admin+"/metrics", ""); err != nil || status != http.StatusOK || !strings.Contains(body, "loginaudit_") {
 			t.Errorf("metrics: %d %v", status, err)
 		}
 	}
@@ -124,39 +122,36 @@ func TestSeparateCommandsAgainstServersElsewhere(t *testing.T) {
 	}
 	defer nc.Close()
 	body := line("apart", "e1", "ann", 1, time.Now())
-	if answer, err := nc.Request("login.events.apart.login", []byte(body), patience); err != nil || !strings.Contains(string(answer.Data), `"seq":1`) {
+	if answer, err := nc.Request("login.events.apart.login", []byte(body), testsystem.Patience); err != nil || !strings.Contains(string(answer.Data), `"seq":1`) {
 		t.Fatalf("%s, %v", answer.Data, err)
 	}
 	secret, err := os.ReadFile(token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := "http://" + reader.said(`"http":"([^"]+)"`)
-	until(t, "the event", func() error {
-		events, err := eventsOf(base, strings.TrimSpace(string(secret)), "apart")
+	base := "http://" + said(t, reader, `"http":"([^"]+)"`)
+	testsystem.Until(t, "the event is there", func() error {
+		events, err := eventsOf(t, base, strings.TrimSpace(string(secret)), "apart")
 		if err == nil && len(events) != 1 {
 			err = fmt.Errorf("%d events", len(events))
 		}
 		return err
 	})
-	for _, b := range []*background{reader, worker} {
-		if status := b.stop(); status != 0 {
-			t.Errorf("status %d", status)
-		}
+	for _, b := range []*testsystem.Process{reader, worker} {
+		b.Stop(t)
 	}
 }
 
 func TestServicesWaitForServersThatAreNotThereYetAndStopWhileWaiting(t *testing.T) {
 	token := tokenIn(t)
 	for name, args := range map[string][]string{"ingest": nil, "query": {"--admin-token-file", token}} {
-		b := start(t, name, nil, append(args, "--admin-addr", "127.0.0.1:0", "--clickhouse-addr", "127.0.0.1:1", "--log-format", "json")...)
-		admin := b.said(`"admin":"([^"]+)"`)
-		b.said(`("not available yet")`)
-		if status, body, err := fetch("http://"+admin+"/readyz", ""); err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "clickhouse") {
+		args = append(args, "--admin-addr", "127.0.0.1:0", "--clickhouse-addr", "127.0.0.1:1", "--log-format", "json")
+		b := testsystem.Start(t, testsystem.Command(t, name, args...))
+		admin := said(t, b, `"admin":"([^"]+)"`)
+		said(t, b, `("not available yet")`)
+		if status, body, err := testsystem.Fetch(t.Context(), "http://"+admin+"/readyz", ""); err != nil || status != http.StatusServiceUnavailable || !strings.Contains(body, "clickhouse") {
 			t.Errorf("%s: %d %s %v", name, status, body, err)
 		}
-		if status := b.stop(); status != 0 {
-			t.Errorf("%s: status %d", name, status)
-		}
+		b.Stop(t)
 	}
 }

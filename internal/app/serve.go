@@ -113,15 +113,28 @@ func (sv *server) startNATS(ctx context.Context) error {
 		return fmt.Errorf("read address of nats: %w", err)
 	}
 	sv.addresses.NATS, sv.addresses.NATSTLS = dialable(addr), config != nil
+	if err := sv.makeStreams(ctx); err != nil {
+		return err
+	}
+	return sv.asOperator(func(nc *nats.Conn) error { return deliverAgain(ctx, nc) })
+}
+
+// makeStreams makes the streams and the consumer, or changes them to what the
+// settings say.
+func (sv *server) makeStreams(ctx context.Context) error {
+	return sv.asOperator(func(nc *nats.Conn) error {
+		return sv.ensureStreams(ctx, nc, sv.settings.StreamSettings, sv.settings.BatchSettings)
+	})
+}
+
+// asOperator lends a connection of the operator, who alone may change streams.
+func (sv *server) asOperator(do func(*nats.Conn) error) error {
 	nc, err := sv.connect(engine.UserOperator)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	if err := sv.ensureStreams(ctx, nc, sv.settings.StreamSettings, sv.settings.BatchSettings); err != nil {
-		return err
-	}
-	return deliverAgain(ctx, nc)
+	return do(nc)
 }
 
 // deliverAgain has the messages delivered at once that a worker had in hand
@@ -208,7 +221,7 @@ func (sv *server) startIngest(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open JetStream: %w", err)
 	}
-	return sv.ingest(js, db, sv.settings.BatchSettings)
+	return sv.ingest(js, db, sv.settings.BatchSettings, sv.opener(js, sv.makeStreams))
 }
 
 func (sv *server) startQuery(ctx context.Context) (*served, error) {

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/loginaudit/loginaudit/internal/emit"
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 	"github.com/loginaudit/loginaudit/publish"
 	"github.com/nats-io/nats.go"
 )
@@ -27,32 +28,26 @@ func line(account, id, username string, status int, at time.Time) string {
 }
 
 // connect connects the plain NATS client, without any key.
-func (s *system) connect() *nats.Conn {
-	s.t.Helper()
-	nc, err := nats.Connect(s.addresses.NATSURL())
+func (s system) connect(t testing.TB) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(s.NATSURL())
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s.t.Cleanup(nc.Close)
+	t.Cleanup(nc.Close)
 	return nc
 }
 
-// publish publishes on JetStream with nothing but the plain client.
-func (s *system) publish(nc *nats.Conn, subject, body string) {
-	s.t.Helper()
-	answer, err := nc.Request(subject, []byte(body), patience)
+// publishPlain publishes on JetStream with nothing but the plain client.
+func publishPlain(t testing.TB, nc *nats.Conn, subject, body string) {
+	t.Helper()
+	answer, err := nc.Request(subject, []byte(body), testsystem.Patience)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if !strings.Contains(string(answer.Data), `"stream":"LOGIN_EVENTS"`) {
-		s.t.Fatalf("not acknowledged: %s", answer.Data)
+		t.Fatalf("not acknowledged: %s", answer.Data)
 	}
-}
-
-// cli runs the operator's tool on the system's data directory.
-func (s *system) cli(in string, args ...string) result {
-	s.t.Helper()
-	return run(s.t, in, "loginaudit", append(args, "--data-dir", s.dir)...)
 }
 
 func TestServe(t *testing.T) {
@@ -61,12 +56,12 @@ func TestServe(t *testing.T) {
 	now := time.Now().Add(-time.Minute)
 
 	t.Run("publishes, parks and answers what the plain NATS client sends", func(t *testing.T) {
-		nc := s.connect()
+		nc := s.connect(t)
 		malformed := "{\"id\": \x1b[31m broken \xff"
-		s.publish(nc, "login.events.plain.login", line("plain", "e1", "ann", 1, now))
-		s.publish(nc, "login.events.plain.login", malformed)
-		s.publish(nc, "login.events.plain.logout", line("plain", "e2", "ann", 2, now.Add(time.Second)))
-		s.has("plain", "e1", "e2")
+		publishPlain(t, nc, "login.events.plain.login", line("plain", "e1", "ann", 1, now))
+		publishPlain(t, nc, "login.events.plain.login", malformed)
+		publishPlain(t, nc, "login.events.plain.logout", line("plain", "e2", "ann", 2, now.Add(time.Second)))
+		s.has(t, "plain", "e1", "e2")
 
 		var parked struct {
 			Seq     int    `json:"seq"`
@@ -74,29 +69,29 @@ func TestServe(t *testing.T) {
 			Detail  string `json:"detail"`
 			Subject string `json:"subject"`
 		}
-		until(t, "the malformed message to be parked", func() error {
-			list := s.cli("", "parked", "list", "--output", "ndjson")
-			return errors.Join(json.Unmarshal([]byte(list.out), &parked), exitError(list))
+		testsystem.Until(t, "the malformed message is parked", func() error {
+			list := s.Run(t, "", "parked", "list", "--output", "ndjson")
+			return errors.Join(json.Unmarshal([]byte(list.Out), &parked), exitError(list))
 		})
 		if parked.Reason == "" || parked.Detail == "" || parked.Subject != "login.events.plain.login" {
 			t.Errorf("parked: %+v", parked)
 		}
 		seq := fmt.Sprint(parked.Seq)
-		if raw := s.cli("", "parked", "show", seq, "--raw"); raw.out != malformed {
-			t.Errorf("raw: %q", raw.out)
+		if raw := s.Run(t, "", "parked", "show", seq, "--raw"); raw.Out != malformed {
+			t.Errorf("raw: %q", raw.Out)
 		}
 		for _, output := range []string{"table", "json", "ndjson"} {
 			for _, args := range [][]string{{"parked", "list"}, {"parked", "show", seq}} {
-				r := s.cli("", append(args, "--output", output)...)
-				if r.status != 0 || strings.Contains(r.out, "\x1b") || !utf8.ValidString(r.out) || !strings.Contains(r.out, parked.Reason) {
+				r := s.Run(t, "", append(args, "--output", output)...)
+				if r.Status != 0 || strings.Contains(r.Out, "\x1b") || !utf8.ValidString(r.Out) || !strings.Contains(r.Out, parked.Reason) {
 					t.Errorf("%v %s: %+v", args, output, r)
 				}
 			}
 		}
-		if none := s.cli("", "parked", "list", "--account", "nobody"); none.out != "nothing is parked\n" {
+		if none := s.Run(t, "", "parked", "list", "--account", "nobody"); none.Out != "nothing is parked\n" {
 			t.Errorf("none: %+v", none)
 		}
-		if none := s.cli("", "parked", "show", "999"); none.status != 1 || !strings.Contains(none.err, "999") {
+		if none := s.Run(t, "", "parked", "show", "999"); none.Status != 1 || !strings.Contains(none.Err, "999") {
 			t.Errorf("no such message: %+v", none)
 		}
 	})
@@ -109,24 +104,24 @@ func TestServe(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r := s.cli(good[2], "import", file, "-", "--wait")
-		if r.status != 1 || lastLine(r.out) != "published=3 duplicate=0 rejected=2" {
+		r := s.Run(t, good[2], "import", file, "-", "--wait")
+		if r.Status != 1 || lastLine(r.Out) != "published=3 duplicate=0 rejected=2" {
 			t.Errorf("%+v", r)
 		}
 		for _, want := range []string{file + ":3: ", file + ":5: ", "occurred_at"} {
-			if !strings.Contains(r.err, want) {
-				t.Errorf("%q is not told: %s", want, r.err)
+			if !strings.Contains(r.Err, want) {
+				t.Errorf("%q is not told: %s", want, r.Err)
 			}
 		}
 		// --wait has waited: there is no need to wait here.
-		if events, err := s.events("imported"); err != nil || len(events) != 3 {
+		if events, err := s.events(t, "imported"); err != nil || len(events) != 3 {
 			t.Errorf("%d events, %v", len(events), err)
 		}
-		again := s.cli(strings.Join(good, "\n"), "import", "-", "--wait", "--nats", s.addresses.NATSURL())
-		if again.status != 0 || lastLine(again.out) != "published=0 duplicate=3 rejected=0" {
+		again := s.Run(t, strings.Join(good, "\n"), "import", "-", "--wait", "--nats", s.NATSURL())
+		if again.Status != 0 || lastLine(again.Out) != "published=0 duplicate=3 rejected=0" {
 			t.Errorf("again: %+v", again)
 		}
-		if r := s.cli("", "import", filepath.Join(t.TempDir(), "none")); r.status != 1 || lastLine(r.out) != "published=0 duplicate=0 rejected=0" {
+		if r := s.Run(t, "", "import", filepath.Join(t.TempDir(), "none")); r.Status != 1 || lastLine(r.Out) != "published=0 duplicate=0 rejected=0" {
 			t.Errorf("missing file: %+v", r)
 		}
 	})
@@ -134,10 +129,10 @@ func TestServe(t *testing.T) {
 	t.Run("waits no longer than it was told", func(t *testing.T) {
 		body := line("imported", "i4", "bob", 1, now)
 		for want, args := range map[string][]string{
-			"401":                           {"--url", s.addresses.HTTPURL(), "--token-file", s.file(t, "la_admin_"+strings.Repeat("x", 43))},
+			"401":                           {"--url", s.URL(), "--token-file", fileWith(t, "la_admin_"+strings.Repeat("x", 43))},
 			"not everything can be queried": {"--url", "http://127.0.0.1:1", "--wait-timeout", "50ms"},
 		} {
-			if r := s.cli(body, append([]string{"import", "-", "--wait"}, args...)...); r.status != 1 || !strings.Contains(r.err, want) {
+			if r := s.Run(t, body, append([]string{"import", "-", "--wait"}, args...)...); r.Status != 1 || !strings.Contains(r.Err, want) {
 				t.Errorf("%v: %+v", args, r)
 			}
 		}
@@ -149,47 +144,42 @@ func TestServe(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer w.Close()
-		cmd := command(t.Context(), "loginaudit", "import", "-", "--data-dir", s.dir)
-		var out, complaint lockedBuffer
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = r, &out, &complaint
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		cmd := testsystem.Command(t, "loginaudit", "import", "-", "--data-dir", s.Dir)
+		cmd.Stdin = r
+		importing := testsystem.Start(t, cmd)
 		fmt.Fprintln(w, line("interrupted", "e1", "bob", 1, now)) // and the pipe stays open
-		s.has("interrupted", "e1")
-		if err := cmd.Process.Signal(os.Interrupt); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait() // the state tells
-		if cmd.ProcessState.ExitCode() != 1 || lastLine(out.String()) != "published=1 duplicate=0 rejected=0" || !strings.Contains(complaint.String(), "interrupted") {
-			t.Errorf("%s %s %s", cmd.ProcessState, out.String(), complaint.String())
+		s.has(t, "interrupted", "e1")
+		importing.Signal(t, os.Interrupt)
+		status := importing.Wait(t)
+		if status != 1 || lastLine(importing.Out()) != "published=1 duplicate=0 rejected=0" || !strings.Contains(importing.Err(), "interrupted") {
+			t.Errorf("status %d %s %s", status, importing.Out(), importing.Err())
 		}
 	})
 
 	t.Run("fills history and goes on live", func(t *testing.T) {
 		args := []string{"emit", "--accounts", "1", "--users", "5", "--seed", "9", "--history", "3d", "--rate", "0", "--duration"}
-		r := s.cli("", append(args, "0")...)
+		r := s.Run(t, "", append(args, "0")...)
 		var filled int
-		if _, err := fmt.Sscanf(lastLine(r.out), "published=%d duplicate=0 rejected=0", &filled); err != nil || r.status != 0 || filled < 20 {
+		if _, err := fmt.Sscanf(lastLine(r.Out), "published=%d duplicate=0 rejected=0", &filled); err != nil || r.Status != 0 || filled < 20 {
 			t.Fatalf("%+v", r)
 		}
-		r = s.cli("", "emit", "--accounts", "1", "--users", "5", "--rate", "50", "--duration", "100ms")
-		if r.status != 0 || strings.HasPrefix(lastLine(r.out), "published=0") {
+		r = s.Run(t, "", "emit", "--accounts", "1", "--users", "5", "--rate", "50", "--duration", "100ms")
+		if r.Status != 0 || strings.HasPrefix(lastLine(r.Out), "published=0") {
 			t.Errorf("%+v", r)
 		}
 	})
 
 	t.Run("says where it is and how to sign in", func(t *testing.T) {
-		said := s.out.String()
-		for _, want := range []string{s.addresses.HTTPURL() + "/sign-in?code=", filepath.Join(dir, "admin.token"), s.addresses.NATSURL()} {
+		said := s.Out()
+		for _, want := range []string{s.URL() + "/sign-in?code=", filepath.Join(dir, "admin.token"), s.NATSURL()} {
 			if !strings.Contains(said, want) {
 				t.Errorf("%q is not said: %s", want, said)
 			}
 		}
-		if strings.Contains(said+s.err.String(), s.token) {
+		if strings.Contains(said+s.Err(), s.Token) {
 			t.Error("the token itself is printed")
 		}
-		if status, body, err := fetch(s.addresses.HTTPURL()+"/sign-in", ""); err != nil || status != http.StatusOK || !strings.Contains(body, "<form") {
+		if status, body, err := testsystem.Fetch(t.Context(), s.URL()+"/sign-in", ""); err != nil || status != http.StatusOK || !strings.Contains(body, "<form") {
 			t.Errorf("page: %d %v", status, err)
 		}
 	})
@@ -201,17 +191,17 @@ func TestServe(t *testing.T) {
 				t.Errorf("%s: %v, %v", name, info, err)
 			}
 		}
-		if strings.Contains(s.err.String(), "ann") {
+		if strings.Contains(s.Err(), "ann") {
 			t.Error("a username is in the log")
 		}
 	})
 
 	t.Run("lets no second serve on its data directory", func(t *testing.T) {
 		r := run(t, "", "loginaudit", "serve", "--data-dir", dir)
-		if r.status != 1 || !strings.Contains(r.err, "--data-dir") {
+		if r.Status != 1 || !strings.Contains(r.Err, "--data-dir") {
 			t.Errorf("%+v", r)
 		}
-		if err := ready(s.addresses.Admin); err != nil {
+		if err := testsystem.Ready(t.Context(), s.Addresses.Admin); err != nil {
 			t.Errorf("the first one suffers: %v", err)
 		}
 	})
@@ -222,18 +212,18 @@ func TestServe(t *testing.T) {
 			for _, f := range []string{"--http-addr", "--nats-addr", "--admin-addr"} {
 				addr := "127.0.0.1:0"
 				if f == flag {
-					addr = s.addresses.NATS
+					addr = s.Addresses.NATS
 				}
 				args = append(args, f, addr)
 			}
-			if r := run(t, "", "loginaudit", args...); r.status != 1 || !strings.Contains(r.err, flag) {
+			if r := run(t, "", "loginaudit", args...); r.Status != 1 || !strings.Contains(r.Err, flag) {
 				t.Errorf("%s: %+v", flag, r)
 			}
 		}
 	})
 
 	t.Run("stays up when the engine is killed, and tells", func(t *testing.T) {
-		engines := children(s.cmd.Process.Pid)
+		engines := s.Below()
 		if len(engines) == 0 {
 			t.Fatal("no engine runs")
 		}
@@ -242,45 +232,41 @@ func TestServe(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		until(t, "readyz to tell", func() error {
-			if ready(s.addresses.Admin) == nil {
+		testsystem.Until(t, "readyz tells", func() error {
+			if testsystem.Ready(t.Context(), s.Addresses.Admin) == nil {
 				return errors.New("still ready")
 			}
 			return nil
 		})
-		s.publish(s.connect(), "login.events.plain.login", line("plain", "e3", "ann", 1, now))
-		until(t, "the engine to come back", func() error { return ready(s.addresses.Admin) })
-		s.has("plain", "e1", "e2", "e3")
+		publishPlain(t, s.connect(t), "login.events.plain.login", line("plain", "e3", "ann", 1, now))
+		testsystem.Until(t, "the engine is back", func() error { return testsystem.Ready(t.Context(), s.Addresses.Admin) })
+		s.has(t, "plain", "e1", "e2", "e3")
 	})
 
 	t.Run("stops in order and has everything after a start", func(t *testing.T) {
-		if status := s.stop(); status != 0 {
-			t.Fatalf("status %d:\n%s", status, s.err.String())
-		}
+		s.Stop(t)
 		if _, err := os.Stat(filepath.Join(dir, "addresses.json")); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("addresses are still there: %v", err)
 		}
-		if r := s.cli("", "parked", "list"); r.status != 1 || !strings.Contains(r.err, "make run") {
+		if r := s.Run(t, "", "parked", "list"); r.Status != 1 || !strings.Contains(r.Err, "make run") {
 			t.Errorf("nothing runs: %+v", r)
 		}
-		token := s.token
+		token := s.Token
 		s = serve(t, dir)
-		if s.token != token {
+		if s.Token != token {
 			t.Error("the token changed")
 		}
-		s.has("plain", "e1", "e2", "e3")
-		if status := s.stop(); status != 0 {
-			t.Errorf("status %d", status)
-		}
+		s.has(t, "plain", "e1", "e2", "e3")
+		s.Stop(t)
 	})
 }
 
 // exitError is nil for a command that succeeded.
-func exitError(r result) error {
-	if r.status == 0 {
+func exitError(r testsystem.Result) error {
+	if r.Status == 0 {
 		return nil
 	}
-	return fmt.Errorf("exit status %d: %s", r.status, r.err)
+	return fmt.Errorf("exit status %d: %s", r.Status, r.Err)
 }
 
 func lastLine(text string) string {
@@ -288,8 +274,8 @@ func lastLine(text string) string {
 	return lines[len(lines)-1]
 }
 
-// file makes a file with a text.
-func (s *system) file(t testing.TB, text string) string {
+// fileWith makes a file with a text.
+func fileWith(t testing.TB, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -308,7 +294,7 @@ func TestKilledDuringAnImport(t *testing.T) {
 
 	var mu sync.Mutex
 	acknowledged := map[string]bool{}
-	nc, err := nats.Connect(s.addresses.NATSURL(), nats.MaxReconnects(0))
+	nc, err := nats.Connect(s.NATSURL(), nats.MaxReconnects(0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,8 +330,8 @@ func TestKilledDuringAnImport(t *testing.T) {
 		}
 		return nil
 	}
-	until(t, "a third of the import", enough)
-	s.kill()
+	testsystem.Until(t, "a third is imported", enough)
+	s.Kill(t)
 	<-importing
 	if len(acknowledged) == len(all) {
 		t.Fatal("the import was over before the kill: make it longer")
@@ -353,8 +339,8 @@ func TestKilledDuringAnImport(t *testing.T) {
 	t.Logf("killed when %d of %d events were acknowledged", len(acknowledged), len(all))
 
 	s = serve(t, dir)
-	until(t, "what was acknowledged", func() error {
-		there, err := s.exactlyOnce(all)
+	testsystem.Until(t, "what was acknowledged is there", func() error {
+		there, err := s.exactlyOnce(t, all)
 		for id := range acknowledged {
 			if !there[id] {
 				return errors.Join(err, fmt.Errorf("event %s was acknowledged and is not there", id))
@@ -362,17 +348,15 @@ func TestKilledDuringAnImport(t *testing.T) {
 		}
 		return err
 	})
-	r := s.cli("", "import", file, "--wait")
-	if r.status != 0 {
+	r := s.Run(t, "", "import", file, "--wait")
+	if r.Status != 0 {
 		t.Fatalf("%+v", r)
 	}
-	there, err := s.exactlyOnce(all)
+	there, err := s.exactlyOnce(t, all)
 	if err != nil || len(there) != len(all) {
 		t.Fatalf("%d of %d events after the repeated import, %v", len(there), len(all), err)
 	}
-	if status := s.stop(); status != 0 {
-		t.Errorf("status %d", status)
-	}
+	s.Stop(t)
 }
 
 type madeEvent struct{ id, account, body string }
@@ -404,13 +388,13 @@ func made(t testing.TB) (file string, all []madeEvent) {
 
 // exactlyOnce gives the ids that are there, and an error where one is there
 // twice or in conflict.
-func (s *system) exactlyOnce(all []madeEvent) (map[string]bool, error) {
+func (s system) exactlyOnce(t testing.TB, all []madeEvent) (map[string]bool, error) {
 	accounts, there := map[string]bool{}, map[string]bool{}
 	for _, e := range all {
 		accounts[e.account] = true
 	}
 	for account := range accounts {
-		events, err := s.events(account)
+		events, err := s.events(t, account)
 		if err != nil {
 			return nil, err
 		}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/loginaudit/loginaudit/internal/app"
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 )
 
 // certificate makes a certificate for 127.0.0.1 that vouches for itself.
@@ -52,12 +53,11 @@ func certificate(t testing.TB) (certFile, keyFile string) {
 func TestServeSpeaksTLSWhereItIsTold(t *testing.T) {
 	cert, key := certificate(t)
 	dir := filepath.Join(t.TempDir(), "data")
-	b := start(t, "loginaudit", nil, "serve", "--data-dir", dir, "--engine-memory", "1GiB",
+	b := testsystem.Start(t, testsystem.Command(t, "loginaudit", "serve", "--data-dir", dir, "--engine-memory", "1GiB",
 		"--http-addr", "127.0.0.1:0", "--nats-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0",
-		"--http-tls-cert", cert, "--http-tls-key", key, "--nats-tls-cert", cert, "--nats-tls-key", key)
+		"--http-tls-cert", cert, "--http-tls-key", key, "--nats-tls-cert", cert, "--nats-tls-key", key))
 	var addresses app.Addresses
-	until(t, "serve to be ready", func() (err error) {
-		_ = b.alive()
+	b.Until(t, "serve is ready", func() (err error) {
 		addresses, err = app.ReadAddresses(dir)
 		return err
 	})
@@ -65,15 +65,13 @@ func TestServeSpeaksTLSWhereItIsTold(t *testing.T) {
 		t.Fatalf("addresses: %+v", addresses)
 	}
 	body := line("safe", "e1", "ann", 1, time.Now())
-	if r := run(t, body, "loginaudit", "import", "-", "--data-dir", dir, "--wait"); r.status != 1 || !strings.Contains(r.err, "certificate") {
+	if r := run(t, body, "loginaudit", "import", "-", "--data-dir", dir, "--wait"); r.Status != 1 || !strings.Contains(r.Err, "certificate") {
 		t.Errorf("an unknown certificate is trusted: %+v", r)
 	}
-	if r := run(t, body, "loginaudit", "import", "-", "--data-dir", dir, "--wait", "--tls-ca", cert); r.status != 0 {
+	if r := run(t, body, "loginaudit", "import", "-", "--data-dir", dir, "--wait", "--tls-ca", cert); r.Status != 0 {
 		t.Errorf("%+v", r)
 	}
-	if status := b.stop(); status != 0 {
-		t.Errorf("status %d", status)
-	}
+	b.Stop(t)
 }
 
 func TestServeRefusesACertificateThatItCannotRead(t *testing.T) {
@@ -81,7 +79,7 @@ func TestServeRefusesACertificateThatItCannotRead(t *testing.T) {
 	for _, flag := range []string{"http", "nats"} {
 		r := run(t, "", "loginaudit", "serve", "--data-dir", t.TempDir(), "--http-addr", "127.0.0.1:0", "--nats-addr", "127.0.0.1:0",
 			"--admin-addr", "127.0.0.1:0", "--"+flag+"-tls-cert", none, "--"+flag+"-tls-key", none)
-		if r.status != 1 || !strings.Contains(r.err, none) {
+		if r.Status != 1 || !strings.Contains(r.Err, none) {
 			t.Errorf("%s: %+v", flag, r)
 		}
 	}

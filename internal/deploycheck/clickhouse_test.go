@@ -28,6 +28,7 @@ import (
 	"github.com/loginaudit/loginaudit/event"
 	"github.com/loginaudit/loginaudit/internal/engine"
 	"github.com/loginaudit/loginaudit/internal/store"
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 	"github.com/loginaudit/loginaudit/schema"
 )
 
@@ -159,25 +160,18 @@ func runEngine(t testing.TB, library, dir string, environ []string) string {
 		t.Fatal(err)
 	}
 	defer portRead.Close()
-	said, err := os.Create(filepath.Join(dir, "log", "said"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer said.Close()
 	cmd := exec.Command(os.Args[0], engine.ChildCommand, "--library", library, "--dir", dir)
 	cmd.Dir, cmd.Env = dir, environ
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = lifeRead, said, said
+	cmd.Stdin = lifeRead
 	cmd.ExtraFiles = []*os.File{lock, portWrite, gateFile}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	child := testsystem.Start(t, cmd)
 	t.Cleanup(func() { // the end of the pipe ends the engine
 		if err := lifeWrite.Close(); err != nil {
 			t.Error(err)
 		}
-		if err := cmd.Wait(); err != nil {
-			t.Error(err)
+		if status := child.Wait(t); status != 0 {
+			t.Errorf("the engine ended with status %d", status)
 		}
 	})
 	lifeRead.Close()
@@ -185,9 +179,8 @@ func runEngine(t testing.TB, library, dir string, environ []string) string {
 	text, err := io.ReadAll(io.LimitReader(&oneLine{portRead}, 16))
 	port := strings.TrimSpace(string(text))
 	if _, parse := strconv.Atoi(port); err != nil || parse != nil {
-		words, _ := os.ReadFile(filepath.Join(dir, "log", "said"))
 		log, _ := os.ReadFile(filepath.Join(dir, "log", "server.log"))
-		t.Fatalf("the engine does not listen: %v\n%s\n%s", err, words, log)
+		t.Fatalf("the engine does not listen: %v\n%s", err, log)
 	}
 	return port
 }

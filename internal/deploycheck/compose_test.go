@@ -13,6 +13,8 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 )
 
 // composeSecrets are the variables that the compose file needs from .env.
@@ -31,9 +33,9 @@ func composeEnvironment() map[string]string {
 // checked against the specification's schema.
 func loadCompose(t testing.TB, environ map[string]string, files ...string) (*types.Project, error) {
 	t.Helper()
-	details := types.ConfigDetails{WorkingDir: root(t), Environment: environ}
+	details := types.ConfigDetails{WorkingDir: testsystem.Root(t), Environment: environ}
 	for _, name := range files {
-		details.ConfigFiles = append(details.ConfigFiles, types.ConfigFile{Filename: filepath.Join(root(t), name)})
+		details.ConfigFiles = append(details.ConfigFiles, types.ConfigFile{Filename: filepath.Join(testsystem.Root(t), name)})
 	}
 	return loader.LoadWithContext(t.Context(), details)
 }
@@ -221,7 +223,7 @@ func TestComposeHasNoSecretOfItsOwn(t *testing.T) {
 		}
 	}
 	for name, secret := range project.Secrets {
-		if filepath.Dir(secret.File) != filepath.Join(root(t), "deploy", "secrets") {
+		if filepath.Dir(secret.File) != filepath.Join(testsystem.Root(t), "deploy", "secrets") {
 			t.Errorf("secret %s is kept in %s", name, secret.File)
 		}
 	}

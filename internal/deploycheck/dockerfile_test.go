@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 )
 
 // stage is one FROM of the Dockerfile and what follows it.
@@ -151,7 +153,7 @@ func TestDockerfileCopiesWhatIsThere(t *testing.T) {
 				continue
 			}
 			for _, path := range words[:len(words)-1] {
-				if _, err := os.Stat(filepath.Join(root(t), path)); err != nil {
+				if _, err := os.Stat(filepath.Join(testsystem.Root(t), path)); err != nil {
 					t.Errorf("%s copies %s: %v", s.name, path, err)
 				}
 				if slices.Contains(strings.Split(ignored, "\n"), path) {
@@ -178,7 +180,7 @@ func buildAsInImages(t testing.TB) string {
 	line = "go build" + line
 	out := t.TempDir()
 	cmd := exec.Command("sh", "-c", strings.Replace(line, "-o /out/", "-o "+out+"/", 1))
-	cmd.Dir = root(t)
+	cmd.Dir = testsystem.Root(t)
 	cmd.Env = os.Environ()
 	for _, set := range stageNamed(t, "build").all("ENV") {
 		cmd.Env = append(cmd.Env, strings.Fields(set)...)

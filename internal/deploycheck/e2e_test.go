@@ -1,12 +1,9 @@
 package deploycheck
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -15,14 +12,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/loginaudit/loginaudit/internal/stream"
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 )
 
 // installation is the compose file without containers: the same binaries with
@@ -74,29 +70,12 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// output collects what a process writes; it may be read at any time.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
 // command is a service of the compose file as a process, not started.
-func (in *installation) command(t testing.TB, name string) (*exec.Cmd, *output) {
+func (in *installation) command(t testing.TB, name string) *exec.Cmd {
 	t.Helper()
 	s := compose(t).Services[name]
-	cmd := exec.Command(filepath.Join(in.binaries, s.Build.Target), s.Command...)
+	cmd := testsystem.Command(t, filepath.Join(in.binaries, s.Build.Target), s.Command...)
+	cmd.Env = nil // the compose file names all
 	here := strings.NewReplacer("nats://nats:4222", in.natsURL, "clickhouse:9000", in.clickHouse.addr, "/run/secrets", in.secrets)
 	for variable, value := range s.Environment {
 		cmd.Env = append(cmd.Env, variable+"="+here.Replace(*value))
@@ -104,105 +83,32 @@ func (in *installation) command(t testing.TB, name string) (*exec.Cmd, *output) 
 	// The images bring the zones; each container has its own loopback.
 	cmd.Env = append(cmd.Env, "ZONEINFO="+os.Getenv("ZONEINFO"),
 		"LOGINAUDIT_ADMIN_ADDR="+in.addresses[name], "LOGINAUDIT_HTTP_ADDR="+in.addresses["page"])
-	out := &output{}
-	cmd.Stdout, cmd.Stderr = out, out
-	return cmd, out
-}
-
-// run runs a service that ends, and returns its exit status and what it said.
-func (in *installation) run(t testing.TB, name string) (int, string) {
-	t.Helper()
-	cmd, out := in.command(t, name)
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	return cmd.ProcessState.ExitCode(), out.String()
-}
-
-// service is a running process.
-type service struct {
-	name string
-	cmd  *exec.Cmd
-	out  *output
-}
-
-func (in *installation) start(t testing.TB, name string) *service {
-	t.Helper()
-	cmd, out := in.command(t, name)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s := &service{name, cmd, out}
-	t.Cleanup(func() {
-		if s.cmd.ProcessState == nil { // the test failed before it ended it
-			s.cmd.Process.Kill()
-			s.cmd.Wait()
-		}
-		if t.Failed() {
-			t.Logf("%s said:\n%s", name, out)
-		}
-	})
-	return s
+	return cmd
 }
 
 // ready waits with the health check of the compose file.
-func (in *installation) ready(t testing.TB, name string) {
+func (in *installation) ready(t testing.TB, name string, p *testsystem.Process) {
 	t.Helper()
 	test := compose(t).Services[name].HealthCheck.Test
-	eventually(t, name+" is healthy", func() error {
+	p.Until(t, name+" is healthy", func() error {
 		url := "http://" + in.addresses[name] + "/readyz"
-		out, err := exec.Command(filepath.Join(in.binaries, test[1]), test[2], url).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, out)
+		r := testsystem.Run(t, testsystem.Command(t, filepath.Join(in.binaries, test[1]), test[2], url))
+		if r.Status != 0 {
+			return fmt.Errorf("%+v", r)
 		}
 		return nil
 	})
 }
 
-// kill is kill -9.
-func (s *service) kill(t testing.TB) {
-	t.Helper()
-	if err := s.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	s.cmd.Wait()
-}
-
-// stop asks it to stop, as docker and systemd do, and wants status 0.
-func (s *service) stop(t testing.TB) {
-	t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.cmd.Wait(); err != nil {
-		t.Errorf("%s stopped with %v", s.name, err)
-	}
-}
-
 // get asks the API, and wants the status.
-func (in *installation) get(t testing.TB, path, token string, want int) []byte {
+func (in *installation) get(t testing.TB, path, token string, want int) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+in.addresses["page"]+path, nil)
+	status, body, err := testsystem.Fetch(t.Context(), "http://"+in.addresses["page"]+path, token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	response, err := client.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if response.StatusCode != want {
-		t.Fatalf("GET %s: %s, want %d: %s", path, response.Status, want, body)
+	if status != want {
+		t.Fatalf("GET %s: %d, want %d: %s", path, status, want, body)
 	}
 	return body
 }
@@ -219,8 +125,8 @@ func (in *installation) waitForEvents(t testing.TB, upTo uint64, want ...string)
 			StreamSeq uint64 `json:"stream_seq"`
 		} `json:"watermark"`
 	}
-	eventually(t, "the answers are complete", func() error {
-		if err := json.Unmarshal(in.get(t, "/api/v1/accounts/acme/events?order=asc", in.token, http.StatusOK), &answer); err != nil {
+	testsystem.Until(t, "the answers are complete", func() error {
+		if err := json.Unmarshal([]byte(in.get(t, "/api/v1/accounts/acme/events?order=asc", in.token, http.StatusOK)), &answer); err != nil {
 			t.Fatal(err)
 		}
 		if answer.Watermark.StreamSeq < upTo {
@@ -264,24 +170,26 @@ func TestBinariesRunAsTheComposeFileRunsThem(t *testing.T) {
 
 	refusesToStartBeforeTheSchema(t, in)
 	for _, name := range []string{"migrate", "streams", "migrate", "streams"} { // again does no harm
-		if code, said := in.run(t, name); code != 0 {
-			t.Fatalf("%s ended with %d: %s", name, code, said)
+		if r := testsystem.Run(t, in.command(t, name)); r.Status != 0 {
+			t.Fatalf("%s: %+v", name, r)
 		}
 	}
 	first := plainEvent("1", "01.5")
 	publishPlain(t, js, first)
-	ingest, query := in.start(t, "ingest"), in.start(t, "query")
-	in.ready(t, "ingest")
-	in.ready(t, "query")
+	ingest := testsystem.Start(t, in.command(t, "ingest"))
+	query := testsystem.Start(t, in.command(t, "query"))
+	in.ready(t, "ingest", ingest)
+	in.ready(t, "query", query)
 	in.waitForEvents(t, 1, "1")
 	in.get(t, "/api/v1/accounts/acme/events", "", http.StatusUnauthorized)
 	in.get(t, "/api/v1/accounts/acme/events", "la_admin_"+strings.Repeat("x", 52), http.StatusUnauthorized)
 
-	ingest.kill(t)
+	ingest.Kill(t)
 	publishPlain(t, js, plainEvent("2", "02"))
 	publishPlain(t, js, "no event")
 	upTo := publishPlain(t, js, first) // a repeat
-	ingest = in.start(t, "ingest")
+	killed := ingest
+	ingest = testsystem.Start(t, in.command(t, "ingest"))
 	in.waitForEvents(t, upTo, "1", "2")
 	operator, _ := connectAs(t, in.natsURL, in.keys["operator"])
 	parked, err := stream.NewInbox(jetStream(t, operator)).Get(t.Context(), 1)
@@ -290,12 +198,13 @@ func TestBinariesRunAsTheComposeFileRunsThem(t *testing.T) {
 	}
 
 	documentedMetricsAreTold(t, in)
-	query.stop(t)
-	ingest.stop(t)
-	noSecretWasLogged(t, in, ingest, query)
-	for _, s := range []*service{ingest, query} {
-		if strings.Contains(s.out.String(), "ermissions") || strings.Contains(s.out.String(), "refused") {
-			t.Errorf("%s wants more rights than it has:\n%s", s.name, s.out)
+	query.Stop(t)
+	ingest.Stop(t)
+	for name, p := range map[string]*testsystem.Process{"ingest": ingest, "ingest that was killed": killed, "query": query} {
+		logged := p.Out() + p.Err()
+		noSecretWasLogged(t, in, name, logged)
+		if strings.Contains(logged, "ermissions") || strings.Contains(logged, "refused") {
+			t.Errorf("%s wants more rights than it has:\n%s", name, logged)
 		}
 	}
 }
@@ -309,14 +218,14 @@ func refusesToStartBeforeTheSchema(t *testing.T, in *installation) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"query", "ingest"} {
-		code, said := in.run(t, name)
-		if code != 1 || !strings.Contains(said, "loginaudit migrate") {
-			t.Errorf("%s without a schema ended with %d: %s", name, code, said)
+		r := testsystem.Run(t, in.command(t, name))
+		if r.Status != 1 || !strings.Contains(r.Err, "loginaudit migrate") {
+			t.Errorf("%s without a schema: %+v", name, r)
 		}
 	}
 }
 
-func noSecretWasLogged(t *testing.T, in *installation, services ...*service) {
+func noSecretWasLogged(t *testing.T, in *installation, name, logged string) {
 	t.Helper()
 	secrets := []string{in.token, `"ann"`, "198.51.100.7"} // nor personal data
 	for _, password := range in.clickHouse.passwords {
@@ -329,11 +238,9 @@ func noSecretWasLogged(t *testing.T, in *installation, services ...*service) {
 		}
 		secrets = append(secrets, strings.TrimSpace(string(seed)))
 	}
-	for _, s := range services {
-		for _, secret := range secrets {
-			if strings.Contains(s.out.String(), secret) {
-				t.Errorf("%s logged %q", s.name, secret)
-			}
+	for _, secret := range secrets {
+		if strings.Contains(logged, secret) {
+			t.Errorf("%s logged %q", name, secret)
 		}
 	}
 }
@@ -344,16 +251,11 @@ func documentedMetricsAreTold(t *testing.T, in *installation) {
 	t.Helper()
 	told := map[string]bool{}
 	for _, name := range []string{"ingest", "query"} {
-		response, err := http.Get("http://" + in.addresses[name] + "/metrics")
+		_, text, err := testsystem.Fetch(t.Context(), "http://"+in.addresses[name]+"/metrics", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := io.ReadAll(response.Body)
-		response.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
+		for line := range strings.Lines(text) {
 			if rest, ok := strings.CutPrefix(line, "# TYPE loginaudit_"); ok {
 				metric, _, _ := strings.Cut(rest, " ")
 				told["loginaudit_"+metric] = true
@@ -366,4 +268,30 @@ func documentedMetricsAreTold(t *testing.T, in *installation) {
 			t.Errorf("docs/operations.md does not tell what %s means", name)
 		}
 	}
+}
+
+// What make builds is the engine's child as well, which the images' programs
+// are not and the other tests' binaries are by themselves.
+func TestBinaryThatMakeBuildsServesWithItsOwnEngine(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "loginaudit")
+	build := exec.Command("go", "build", "-trimpath", "-o", program, "./cmd/loginaudit")
+	build.Dir = testsystem.Root(t)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if r := testsystem.Run(t, build); r.Status != 0 {
+		t.Fatalf("go build: %+v", r)
+	}
+	system := testsystem.Serve(t, program, t.TempDir())
+	if r := system.Run(t, plainEvent("1", "01"), "import", "--wait", "-"); r.Status != 0 {
+		t.Fatalf("import: %+v", r)
+	}
+	var answer struct {
+		Events []struct {
+			ID string `json:"id"`
+		} `json:"events"`
+	}
+	system.Ask(t, "/api/v1/accounts/acme/events", &answer)
+	if len(answer.Events) != 1 || answer.Events[0].ID != "1" {
+		t.Errorf("events %+v, want event 1", answer.Events)
+	}
+	system.Stop(t)
 }

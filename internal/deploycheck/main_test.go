@@ -8,58 +8,25 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
+	"github.com/loginaudit/loginaudit/internal/app"
 	"github.com/loginaudit/loginaudit/internal/engine"
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 )
 
 func TestMain(m *testing.M) {
 	engine.MaybeRunChild()
-	if code, ours := runLoginaudit(); ours {
-		os.Exit(code)
-	}
-	os.Exit(m.Run())
-}
-
-// patience bounds the wait for a condition that comes at once on an idle
-// machine; no test measures it.
-const patience = 2 * time.Minute
-
-// root is the folder of the project, absolute.
-func root(t testing.TB) string {
-	t.Helper()
-	dir, err := filepath.Abs(filepath.Join("..", ".."))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
+	testsystem.Main(m, testsystem.Programs{
+		"loginaudit": func(args []string) int { return app.Execute(app.LoginauditCommand(), args) },
+	})
 }
 
 // projectFile is the text of a file of the project.
 func projectFile(t testing.TB, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root(t), filepath.FromSlash(name)))
+	text, err := os.ReadFile(filepath.Join(testsystem.Root(t), filepath.FromSlash(name)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// eventually waits until holds returns nil.
-func eventually(t testing.TB, what string, holds func() error) {
-	t.Helper()
-	deadline := time.After(patience)
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for {
-		err := holds()
-		if err == nil {
-			return
-		}
-		select {
-		case <-deadline:
-			t.Fatalf("%s: still %v", what, err)
-		case <-again.C:
-		}
-	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/loginaudit/loginaudit/event"
 	"github.com/loginaudit/loginaudit/internal/stream"
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 	"github.com/loginaudit/loginaudit/publish"
 )
 
@@ -59,7 +60,7 @@ func makeNATSKeys(t *testing.T) natsKeys {
 // natsOptions is deploy/nats.conf as nats-server reads it.
 func natsOptions(t testing.TB) *server.Options {
 	t.Helper()
-	options, err := server.ProcessConfigFile(filepath.Join(root(t), "deploy", "nats.conf"))
+	options, err := server.ProcessConfigFile(filepath.Join(testsystem.Root(t), "deploy", "nats.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func startNATS(t *testing.T) (url string, keys natsKeys) {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
+	if !s.ReadyForConnections(testsystem.Patience) {
 		t.Fatal("nats-server does not take connections")
 	}
 	return s.ClientURL(), keys
@@ -252,7 +253,7 @@ func TestNATSPublisherReadsNoEventAndForgesNoAcknowledgement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := consumer.Next(jetstream.FetchMaxWait(patience)); err != nil {
+	if _, err := consumer.Next(jetstream.FetchMaxWait(testsystem.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	// The acknowledgement of a last event comes after whatever the spy heard before.
@@ -282,7 +283,7 @@ func spied(t testing.TB, s *nats.Subscription) []*nats.Msg {
 	}
 	var all []*nats.Msg
 	for range n {
-		m, err := s.NextMsg(patience)
+		m, err := s.NextMsg(testsystem.Patience)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -365,7 +366,7 @@ func TestNATSOperatorManagesStreamsButDeletesNoEvent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testsystem.Patience)
 	defer cancel()
 	if m, err := s.GetMsg(ctx, 1); err != nil || string(m.Data) != "{}" {
 		t.Errorf("read an event: %v", err)
@@ -378,7 +379,7 @@ func TestNATSPublisherRightsServeThePublisherPackage(t *testing.T) {
 	url, keys := startNATS(t)
 	operator := withStreams(t, url, keys)
 	nc, refused := connectAs(t, url, keys["publisher"])
-	publisher, err := publish.New(nc, publish.Options{Timeout: patience})
+	publisher, err := publish.New(nc, publish.Options{Timeout: testsystem.Patience})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/loginaudit/loginaudit/internal/app"
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 )
 
 // program is the command that a command line runs: the name of the binary,
@@ -163,7 +164,7 @@ func TestDocumentedSettingsAreThoseOfThePrograms(t *testing.T) {
 	}
 	want := settingsTable(t)
 	if *update {
-		path := filepath.Join(root(t), "docs", "operations.md")
+		path := filepath.Join(testsystem.Root(t), "docs", "operations.md")
 		if err := os.WriteFile(path, []byte(before+begin+want+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -38,7 +38,7 @@ func TestDocumentedStepsMakeTheSecretsThatComposeNeeds(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "deploy", ".env.example"), []byte(projectFile(t, "deploy/.env.example")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(os.Args[0], filepath.Join(dir, "bin", "loginaudit")); err != nil { // see TestMain
+	if err := os.Symlink(os.Args[0], filepath.Join(dir, "bin", "loginaudit")); err != nil { // see testsystem.Main
 		t.Fatal(err)
 	}
 	shell := exec.Command("bash", "-euo", "pipefail", "-c", documentedStep(t, "secrets"))
@@ -101,20 +101,12 @@ func TestDocumentedStepsMakeTheSecretsThatComposeNeeds(t *testing.T) {
 	}
 }
 
-// runLoginaudit makes the test binary be the operator's tool when it is called
-// by its name.
-func runLoginaudit() (code int, ours bool) {
-	if filepath.Base(os.Args[0]) != "loginaudit" {
-		return 0, false
-	}
-	return app.Execute(app.LoginauditCommand(), os.Args[1:]), true
-}
-
+// loginaudit runs the operator's tool within the test.
 func loginaudit(args ...string) (code int, said string) {
-	out := &output{}
+	var out strings.Builder
 	root := app.LoginauditCommand()
-	root.SetOut(out)
-	root.SetErr(out)
+	root.SetOut(&out)
+	root.SetErr(&out)
 	code = app.Execute(root, args)
 	return code, out.String()
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 )
 
 // unitFile is a systemd unit: section, directive, its values in order.
@@ -35,7 +37,7 @@ func (u unitFile) environment() map[string]string {
 // units are the unit files of deploy/systemd, by name.
 func units(t testing.TB) map[string]unitFile {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(root(t), "deploy", "systemd", "*"))
+	paths, err := filepath.Glob(filepath.Join(testsystem.Root(t), "deploy", "systemd", "*"))
 	if err != nil {
 		t.Fatal(err)
 	}

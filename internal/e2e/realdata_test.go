@@ -17,12 +17,19 @@ import (
 	"time"
 
 	"github.com/loginaudit/loginaudit/event"
+	"github.com/loginaudit/loginaudit/internal/app"
+	"github.com/loginaudit/loginaudit/internal/engine"
 	"github.com/loginaudit/loginaudit/internal/oracle"
 	"github.com/loginaudit/loginaudit/internal/query"
 	"github.com/loginaudit/loginaudit/internal/testsystem"
 )
 
-func TestMain(m *testing.M) { testsystem.Main(m) }
+func TestMain(m *testing.M) {
+	engine.MaybeRunChild()
+	testsystem.Main(m, testsystem.Programs{
+		"loginaudit": func(args []string) int { return app.Execute(app.LoginauditCommand(), args) },
+	})
+}
 
 // realFiles are log-in events of systems that were really attacked or used.
 func realFiles(t *testing.T) []string {
@@ -97,12 +104,12 @@ func readEvents(t *testing.T, files []string) (events []event.Stored, distinct i
 func TestRealEventsAreAnsweredAsAPlainFoldSays(t *testing.T) {
 	files := realFiles(t)
 	events, distinct := readEvents(t, files)
-	system := testsystem.Serve(t, t.TempDir())
+	system := testsystem.Serve(t, "loginaudit", t.TempDir())
 
-	out, problems, status := system.Command(t, append([]string{"import", "--wait"}, files...)...)
+	imported := system.Run(t, "", append([]string{"import", "--wait"}, files...)...)
 	want := fmt.Sprintf("published=%d duplicate=%d rejected=0", distinct, len(events)-distinct)
-	if status != 0 || !strings.Contains(out, want) {
-		t.Fatalf("import: status %d, %q %q; want %q", status, out, problems, want)
+	if imported.Status != 0 || !strings.Contains(imported.Out, want) {
+		t.Fatalf("import: %+v; want %q", imported, want)
 	}
 
 	plain := oracle.New(events, 24*time.Hour)
@@ -115,10 +122,10 @@ func TestRealEventsAreAnsweredAsAPlainFoldSays(t *testing.T) {
 	}
 	compareDetails(t, system, plain, events)
 
-	out, problems, status = system.Command(t, append([]string{"import", "--wait"}, files...)...)
+	imported = system.Run(t, "", append([]string{"import", "--wait"}, files...)...)
 	want = fmt.Sprintf("published=0 duplicate=%d rejected=0", len(events))
-	if status != 0 || !strings.Contains(out, want) {
-		t.Errorf("import again: status %d, %q %q; want %q", status, out, problems, want)
+	if imported.Status != 0 || !strings.Contains(imported.Out, want) {
+		t.Errorf("import again: %+v; want %q", imported, want)
 	}
 	system.Stop(t)
 }
@@ -183,7 +190,7 @@ func compareDetails(t *testing.T, system *testsystem.System, plain *oracle.Oracl
 	t.Helper()
 	conflicts := 0
 	for i, e := range events {
-		want, _ := plain.Details(e.Account, e.ID, time.Now())
+		want, _ := plain.Details(e.Account, query.EventQuestion{ID: e.ID, Now: time.Now()})
 		if len(want.Versions) > 1 {
 			conflicts++
 		} else if i%40 != 0 {

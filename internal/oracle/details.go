@@ -2,38 +2,44 @@ package oracle
 
 import (
 	"slices"
-	"time"
 
 	"github.com/loginaudit/loginaudit/event"
 	"github.com/loginaudit/loginaudit/internal/query"
 )
 
 // Details answers everything about the events of one id; false when there is
-// none.
-func (o *Oracle) Details(account, id string, now time.Time) (query.EventDetails, bool) {
-	versions := o.pick(account, func(e event.Stored) bool { return e.ID == id })
+// none, or none with the sequence that was asked for.
+func (o *Oracle) Details(account string, q query.EventQuestion) (query.EventDetails, bool) {
+	versions := o.pick(account, func(e event.Stored) bool { return e.ID == q.ID })
 	if len(versions) == 0 {
 		return query.EventDetails{}, false
 	}
-	latest := versions[len(versions)-1]
-	d := query.EventDetails{}
+	chosen := versions[len(versions)-1]
+	found := q.StreamSeq == 0
+	d := query.EventDetails{VersionsTotal: len(versions)}
 	for _, v := range slices.Backward(versions) {
 		d.Versions = append(d.Versions, query.RawEvent{Event: o.answer(v), Raw: string(v.Raw)})
+		if q.StreamSeq != 0 && v.StreamSeq == q.StreamSeq {
+			chosen, found = v, true
+		}
 	}
-	d.Event = d.Versions[0]
+	if !found {
+		return query.EventDetails{}, false
+	}
+	d.Event = query.RawEvent{Event: o.answer(chosen), Raw: string(chosen.Raw)}
 
-	asOf := now
-	if latest.OccurredAt.After(asOf) {
-		asOf = latest.OccurredAt
+	asOf := q.Now
+	if chosen.OccurredAt.After(asOf) {
+		asOf = chosen.OccurredAt
 	}
-	own := []event.Stored{latest}
-	if latest.SessionID != "" {
+	own := []event.Stored{chosen}
+	if chosen.SessionID != "" {
 		own = o.pick(account, func(e event.Stored) bool {
-			return e.Username == latest.Username && e.SessionID == latest.SessionID && !e.OccurredAt.After(asOf)
+			return e.Username == chosen.Username && e.SessionID == chosen.SessionID && !e.OccurredAt.After(asOf)
 		})
 	}
 	d.Attempt = o.attempt(own, asOf)
-	if latest.SessionID == "" {
+	if chosen.SessionID == "" {
 		d.Attempt.State = query.StateNone
 	}
 	for _, e := range own {
@@ -41,9 +47,9 @@ func (o *Oracle) Details(account, id string, now time.Time) (query.EventDetails,
 	}
 	d.Neighbours = []query.Event{}
 	near := o.pick(account, func(e event.Stored) bool {
-		return e.OccurredAt.Sub(latest.OccurredAt).Abs() <= query.NeighbourSpan &&
-			(e.Username == latest.Username || latest.IP.IsValid() && e.IP == latest.IP) &&
-			!slices.ContainsFunc(own, func(m event.Stored) bool { return m.Hash == e.Hash })
+		return e.OccurredAt.Sub(chosen.OccurredAt).Abs() <= query.NeighbourSpan &&
+			(e.Username == chosen.Username || chosen.IP.IsValid() && e.IP == chosen.IP) &&
+			!sameAttempt(chosen, e)
 	})
 	for _, e := range slices.Backward(near) {
 		if len(d.Neighbours) < query.MaxNeighbours {
@@ -51,4 +57,9 @@ func (o *Oracle) Details(account, id string, now time.Time) (query.EventDetails,
 		}
 	}
 	return d, true
+}
+
+// sameAttempt reports whether two events belong to one attempt.
+func sameAttempt(a, b event.Stored) bool {
+	return a.Hash == b.Hash || a.SessionID != "" && a.SessionID == b.SessionID && a.Username == b.Username
 }

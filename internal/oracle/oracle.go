@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+
+	"golang.org/x/text/cases"
 
 	"github.com/loginaudit/loginaudit/event"
 	"github.com/loginaudit/loginaudit/internal/query"
@@ -110,7 +113,10 @@ func inRange(ip netip.Addr, p netip.Prefix) bool {
 }
 
 func holds(text, part string) bool {
-	return strings.Contains(strings.ToLower(text), strings.ToLower(part))
+	if !strings.ContainsFunc(part, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return strings.Contains(strings.ToLower(text), strings.ToLower(part))
+	}
+	return strings.Contains(cases.Fold().String(text), cases.Fold().String(part))
 }
 
 func (o *Oracle) answer(e event.Stored) query.Event {

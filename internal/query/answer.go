@@ -181,14 +181,18 @@ type RawEvent struct {
 
 // EventDetails is everything about the events of one id.
 type EventDetails struct {
-	// Event is the latest version.
+	// Event is the version that was asked for, else the latest.
 	Event RawEvent `json:"event"`
-	// Versions are all events with the id, newest first; more than one is a
-	// conflict.
+	// Versions are the events with the id, newest first; more than one is a
+	// conflict. At most MaxVersions are listed, with Event in any case: whoever
+	// reuses an id many times hides none, each can be asked for.
 	Versions []RawEvent `json:"versions"`
+	// VersionsTotal is how many there are.
+	VersionsTotal int `json:"versions_total"`
 	// Attempt is the attempt that Event belongs to.
 	Attempt Attempt `json:"attempt"`
-	// AttemptEvents are the attempt's events, oldest first.
+	// AttemptEvents are the attempt's events, oldest first; of an attempt of
+	// more than MaxAttemptEvents those around Event.
 	AttemptEvents []Event `json:"attempt_events"`
 	// Neighbours are events of the same user or the same address within five
 	// minutes, outside the attempt, newest first, at most MaxNeighbours.
@@ -196,8 +200,10 @@ type EventDetails struct {
 	Watermark  Watermark `json:"watermark"`
 }
 
-// MaxNeighbours bounds EventDetails.Neighbours, NeighbourSpan their distance.
+// The bounds of EventDetails. NeighbourSpan is how far away neighbours may be.
 const (
-	MaxNeighbours = 50
-	NeighbourSpan = 5 * time.Minute
+	MaxVersions      = 1000
+	MaxAttemptEvents = 1000
+	MaxNeighbours    = 50
+	NeighbourSpan    = 5 * time.Minute
 )

@@ -156,6 +156,16 @@ type AttemptFilter struct {
 	After *AttemptPosition
 }
 
+// EventQuestion asks for everything about the events of one id.
+type EventQuestion struct {
+	ID string
+	// StreamSeq chooses among the versions of an id in conflict the one with
+	// this sequence; 0 asks for the latest version.
+	StreamSeq uint64
+	// Now is the moment at which the state of the attempt is told.
+	Now time.Time
+}
+
 // AttemptPosition is a place in the order of attempts: by start, then by the
 // content hash of the first event.
 type AttemptPosition struct {

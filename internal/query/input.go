@@ -211,23 +211,44 @@ func (in *input) readZone() {
 		return
 	}
 	zone, err := time.LoadLocation(name)
-	if err != nil || name == "Local" { // Local is the server's zone, nobody's choice
+	if err != nil || !namesAZone(name) {
 		in.fail("tz", shown(name)+" is not a known time zone")
 		return
 	}
 	in.clock.zone = zone
 }
 
+// namesAZone refuses what a zone database holds besides zones: the server's own
+// zone, which is nobody's choice, and zones that count leap seconds.
+func namesAZone(name string) bool {
+	switch name {
+	case "Local", "localtime", "posixrules", "Factory":
+		return false
+	}
+	return !strings.HasPrefix(name, "right/") && !strings.HasPrefix(name, "posix/")
+}
+
+// time reads a time within what the store can hold; zero when it is not given.
 func (in *input) time(name string, e edge) time.Time {
-	value, ok := in.one(name)
-	if !ok {
+	t, given := in.exactTime(name, e)
+	if !given {
 		return time.Time{}
 	}
-	t, err := in.clock.parse(value, e)
+	return clamp(t)
+}
+
+// exactTime reads a time wherever it lies.
+func (in *input) exactTime(name string, e edge) (t time.Time, given bool) {
+	value, ok := in.one(name)
+	if !ok {
+		return time.Time{}, false
+	}
+	t, err := in.clock.exact(value, e)
 	if err != nil {
 		in.fail(name, shown(value)+" "+err.Error())
+		return time.Time{}, false
 	}
-	return t
+	return t, true
 }
 
 // asOf is the moment of the answer: now unless given.
@@ -240,10 +261,19 @@ func (in *input) asOf() time.Time {
 
 // timeRange reads a half-open range.
 func (in *input) timeRange(start, end string) TimeRange {
-	r := TimeRange{Start: in.time(start, asStart), End: in.time(end, asEnd)}
-	if !r.Start.IsZero() && !r.End.IsZero() && !r.Start.Before(r.End) {
-		in.failAllowed(end, fmt.Sprintf("ends at %s, which leaves nothing after %s at %s", At(r.End), start, At(r.Start)),
+	from, hasStart := in.exactTime(start, asStart)
+	to, hasEnd := in.exactTime(end, asEnd)
+	if hasStart && hasEnd && !from.Before(to) {
+		in.failAllowed(end, fmt.Sprintf("ends at %s, which leaves nothing after %s at %s", At(to), start, At(from)),
 			"a time after "+start+"; a date means the whole of that day")
+	}
+	// Only now: a range that no event can lie in is no wrong range.
+	var r TimeRange
+	if hasStart {
+		r.Start = clamp(from)
+	}
+	if hasEnd {
+		r.End = clamp(to)
 	}
 	return r
 }

@@ -43,6 +43,7 @@ var (
 		"start", "end", "tz", "status", "entry", "kind", "outcome", "ip",
 		"session_id", "service", "mfa_method", "q", "limit", "cursor", "order",
 	}}
+	eventRoute   = route{"event", []string{"stream_seq"}}
 	noParameters = route{name: "no parameters"}
 )
 
@@ -54,6 +55,7 @@ type parameter struct {
 
 // parameters is every parameter of the contract.
 var parameters = map[string]parameter{
+	"stream_seq":        {allowed: "the stream_seq of a version of the event"},
 	"start":             {allowed: allowedTime},
 	"end":               {allowed: allowedTime},
 	"as_of":             {allowed: allowedTime},

@@ -2,6 +2,7 @@ package query
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -87,6 +88,20 @@ func ParseEvents(v url.Values, a Asked) (EventFilter, Cursors, error) {
 		f.Username = a.Username
 	}
 	return f, in.cursors(), in.err()
+}
+
+// ParseEvent reads the parameters of GET /events/{id}; the id is the path's.
+func ParseEvent(v url.Values, id string, a Asked) (EventQuestion, error) {
+	in := open(eventRoute, v, a)
+	q := EventQuestion{ID: id, Now: a.Now}
+	if value, ok := in.one("stream_seq"); ok {
+		n, err := strconv.ParseUint(value, 10, 63)
+		if err != nil || n == 0 {
+			in.fail("stream_seq", shown(value)+" is not a sequence of the stream")
+		}
+		q.StreamSeq = n
+	}
+	return q, in.err()
 }
 
 // ParseNone refuses every parameter: for questions that take none.

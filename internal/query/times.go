@@ -42,8 +42,11 @@ func clamp(t time.Time) time.Time {
 	case t.After(latestTime()):
 		return latestTime()
 	}
-	return t.UTC().Truncate(resolution)
+	return inUTC(t)
 }
+
+// inUTC is t in UTC, without what is finer than the store's resolution.
+func inUTC(t time.Time) time.Time { return t.UTC().Truncate(resolution) }
 
 var (
 	relativeForm = regexp.MustCompile(`^-([0-9]{1,9})([smhdw])$`)
@@ -65,14 +68,14 @@ type clock struct {
 	zone *time.Location
 }
 
-// parse reads one time in any form of the contract. The result is in UTC and
-// within what the store can hold.
-func (c clock) parse(s string, e edge) (time.Time, error) {
+// exact reads one time in any form of the contract. The result is in UTC, wherever
+// it lies.
+func (c clock) exact(s string, e edge) (time.Time, error) {
 	if s == "now" {
-		return clamp(c.now), nil
+		return inUTC(c.now), nil
 	}
 	if m := relativeForm.FindStringSubmatch(s); m != nil {
-		return clamp(c.back(m[1], m[2])), nil
+		return inUTC(c.back(m[1], m[2])), nil
 	}
 	if dateForm.MatchString(s) {
 		return c.date(s, e)
@@ -123,11 +126,11 @@ func (c clock) date(s string, e edge) (time.Time, error) {
 	next := instant(day.AddDate(0, 0, 1), c.zone, false)
 	switch e {
 	case asEnd:
-		return clamp(next), nil
+		return inUTC(next), nil
 	case asMoment:
-		return clamp(next.Add(-resolution)), nil
+		return inUTC(next.Add(-resolution)), nil
 	default:
-		return clamp(instant(day, c.zone, false)), nil
+		return inUTC(instant(day, c.zone, false)), nil
 	}
 }
 
@@ -148,7 +151,7 @@ func (c clock) timeOfDay(m []string, e edge) (time.Time, error) {
 	if local {
 		t = instant(t, c.zone, e != asStart)
 	}
-	return clamp(t), nil
+	return inUTC(t), nil
 }
 
 // instant is the moment at which clocks in zone show wall (whose own zone is

@@ -227,3 +227,12 @@ func FuzzTime(f *testing.F) {
 		}
 	})
 }
+
+// parse reads a time as the parameters do that go to the store.
+func (c clock) parse(s string, e edge) (time.Time, error) {
+	t, err := c.exact(s, e)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return clamp(t), nil
+}

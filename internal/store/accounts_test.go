@@ -17,7 +17,7 @@ func TestAnAccountSeesNothingOfAnother(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := db.reader.Event(t.Context(), "nobody", "e0", epoch); !errors.Is(err, query.ErrNotFound) {
+	if _, err := db.reader.Event(t.Context(), "nobody", query.EventQuestion{ID: "e0", Now: epoch}); !errors.Is(err, query.ErrNotFound) {
 		t.Errorf("an event of another account: %v, want not found", err)
 	}
 	for _, table := range store.Tables() {

@@ -101,7 +101,7 @@ func BenchmarkQuestions(b *testing.B) {
 			return err
 		}},
 		{"details", func() error {
-			_, err := db.reader.Event(ctx, "bench", benchEvent("bench", 500_000).ID, epoch)
+			_, err := db.reader.Event(ctx, "bench", query.EventQuestion{ID: benchEvent("bench", 500_000).ID, Now: epoch})
 			return err
 		}},
 	} {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -12,55 +13,98 @@ import (
 	"github.com/loginaudit/loginaudit/internal/query"
 )
 
-// The bounds of a details answer.
-const (
-	maxVersions      = 100
-	maxAttemptEvents = 1000
-)
-
 // Event answers everything about the events of one id; query.ErrNotFound when
-// there is none. now is the moment at which the state of the attempt is told.
-func (db *DB) Event(ctx context.Context, account, id string, now time.Time) (query.EventDetails, error) {
+// there is none, or none with q.StreamSeq.
+func (db *DB) Event(ctx context.Context, account string, q query.EventQuestion) (query.EventDetails, error) {
 	mark, err := db.Watermark(ctx)
 	if err != nil {
 		return query.EventDetails{}, err
 	}
-	versions, err := db.versions(ctx, account, id)
-	if err != nil {
+	d := query.EventDetails{Watermark: mark}
+	if err := db.readVersions(ctx, account, q, &d); err != nil {
 		return query.EventDetails{}, err
 	}
-	d := query.EventDetails{Event: versions[0], Versions: versions, Watermark: mark}
-	asOf := now
+	asOf := q.Now
 	if d.Event.OccurredAt.After(asOf) {
 		asOf = d.Event.OccurredAt.Time
 	}
 	if err := db.describeAttempt(ctx, account, &d, asOf); err != nil {
 		return query.EventDetails{}, err
 	}
-	if d.Neighbours, err = db.neighbours(ctx, account, d.Event.Event, d.AttemptEvents); err != nil {
+	if d.Neighbours, err = db.neighbours(ctx, account, d.Event.Event); err != nil {
 		return query.EventDetails{}, err
 	}
-	return d, errorsOf(db.markConflicts(ctx, account, d.AttemptEvents), db.markConflicts(ctx, account, d.Neighbours))
+	return d, cmp.Or(db.markConflicts(ctx, account, d.AttemptEvents), db.markConflicts(ctx, account, d.Neighbours))
 }
 
-// errorsOf is the first of two errors.
-func errorsOf(a, b error) error {
-	if a != nil {
-		return a
+// readVersions fills in the event and the versions of its id.
+func (db *DB) readVersions(ctx context.Context, account string, q query.EventQuestion, d *query.EventDetails) error {
+	total, err := db.countVersions(ctx, account, q.ID)
+	if err != nil {
+		return err
 	}
-	return b
+	if total == 0 {
+		return fmt.Errorf("event: %w", query.ErrNotFound)
+	}
+	d.VersionsTotal = total
+	if d.Versions, err = db.versions(ctx, account, q.ID, 0, total); err != nil {
+		return err
+	}
+	if len(d.Versions) == 0 {
+		return fmt.Errorf("event: %w", query.ErrNotFound) // an insert that has not reached events yet
+	}
+	d.Event = d.Versions[0]
+	if q.StreamSeq == 0 {
+		return nil
+	}
+	chosen, err := db.versions(ctx, account, q.ID, q.StreamSeq, total)
+	if err != nil {
+		return err
+	}
+	if len(chosen) == 0 {
+		return fmt.Errorf("event: %w", query.ErrNotFound)
+	}
+	d.Event = chosen[0]
+	if !slices.ContainsFunc(d.Versions, func(v query.RawEvent) bool { return v.Hash == d.Event.Hash }) {
+		d.Versions = append(d.Versions, d.Event) // older than those that are listed
+	}
+	return nil
 }
 
-// versions reads all events of an id with their messages, newest first.
-func (db *DB) versions(ctx context.Context, account, id string) ([]query.RawEvent, error) {
+// countVersions counts the events that have an id.
+func (db *DB) countVersions(ctx context.Context, account, id string) (total int, err error) {
+	c := where(account)
+	c.bind("id = {id:String}", "id", id)
+	s := statement{
+		name:   "versions",
+		sql:    `SELECT uniqExact(content_hash) FROM event_ids WHERE ` + c.String(),
+		params: c.params,
+	}
+	err = db.selectRows(ctx, account, s, func(rows driver.Rows) error {
+		var n uint64
+		err := rows.Scan(&n)
+		total = int(n)
+		return err
+	})
+	return total, err
+}
+
+// versions reads events of an id with their messages, newest first: all of
+// them, up to query.MaxVersions, or the one that has the sequence seq.
+func (db *DB) versions(ctx context.Context, account, id string, seq uint64, total int) ([]query.RawEvent, error) {
 	c := where(account)
 	c.bind("id = {id:String}", "id", id)
 	c.add(`occurred_at IN (SELECT occurred_at FROM event_ids WHERE ` + c.String() + `)`)
-	c.params["limit"] = uint64(maxVersions)
+	if seq != 0 {
+		// By the content first, then by the sequence below: a repeat that is not
+		// merged yet must not answer for its original.
+		c.bind(`content_hash IN (SELECT content_hash FROM events WHERE `+c.String()+` AND version = bitNot({seq:UInt64}))`, "seq", seq)
+	}
+	c.params["limit"] = uint64(query.MaxVersions)
 	s := statement{
 		name: "versions",
 		sql: `SELECT ` + eventColumns + `, raw FROM events WHERE ` + c.String() + `
-			ORDER BY occurred_at DESC, rank DESC, content_hash DESC, stream_seq
+			ORDER BY occurred_at DESC, rank DESC, content_hash DESC, version DESC
 			LIMIT 1 BY content_hash LIMIT {limit:UInt64}`,
 		params: c.params,
 	}
@@ -68,19 +112,13 @@ func (db *DB) versions(ctx context.Context, account, id string) ([]query.RawEven
 	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
 		var raw string
 		e, err := scanEvent(rows, account, &raw)
-		versions = append(versions, query.RawEvent{Event: e, Raw: raw})
+		e.Conflict = total > 1
+		if seq == 0 || e.StreamSeq == seq {
+			versions = append(versions, query.RawEvent{Event: e, Raw: raw})
+		}
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	if len(versions) == 0 {
-		return nil, fmt.Errorf("event: %w", query.ErrNotFound)
-	}
-	for i := range versions {
-		versions[i].Conflict = len(versions) > 1
-	}
-	return versions, nil
+	return versions, err
 }
 
 // describeAttempt fills in the attempt of the event and its events.
@@ -104,11 +142,36 @@ func (db *DB) describeAttempt(ctx context.Context, account string, d *query.Even
 		return fmt.Errorf("fold attempt: %d rows, want 1", len(rows))
 	}
 	d.Attempt = rows[0].attempt(e.Username)
-	d.AttemptEvents, _, err = db.readEvents(ctx, account, query.EventFilter{
-		Username: &e.Username, SessionID: e.SessionID, Order: query.Ascending, Limit: maxAttemptEvents,
-		Range: query.TimeRange{Start: rows[0].first.At, End: asOf.Add(time.Microsecond)},
+	d.AttemptEvents, err = db.attemptEvents(ctx, account, e, query.TimeRange{
+		Start: rows[0].first.At, End: asOf.Add(time.Microsecond),
 	})
 	return err
+}
+
+// attemptEvents reads the events of e's session, oldest first; where there are
+// more than query.MaxAttemptEvents those around e.
+func (db *DB) attemptEvents(ctx context.Context, account string, e query.Event, span query.TimeRange) ([]query.Event, error) {
+	f := query.EventFilter{
+		Username: &e.Username, SessionID: e.SessionID, Range: span,
+		Order: query.Ascending, Limit: query.MaxAttemptEvents,
+	}
+	all, more, err := db.readEvents(ctx, account, f)
+	if err != nil || !more {
+		return all, err
+	}
+	at := e.Position()
+	f.After, f.Limit = &at, query.MaxAttemptEvents/2
+	behind, _, err := db.readEvents(ctx, account, f)
+	if err != nil {
+		return nil, err
+	}
+	f.Order, f.Limit = query.Descending, query.MaxAttemptEvents-1-len(behind)
+	before, _, err := db.readEvents(ctx, account, f)
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(before)
+	return slices.Concat(before, []query.Event{e}, behind), nil
 }
 
 // loneAttempt is the attempt that an event without session_id is.
@@ -130,13 +193,14 @@ func loneAttempt(e query.Event) query.Attempt {
 
 // neighbours reads the events around e of the same user or the same address,
 // without those of its attempt, newest first.
-func (db *DB) neighbours(ctx context.Context, account string, e query.Event, attempt []query.Event) ([]query.Event, error) {
-	span := query.TimeRange{
+func (db *DB) neighbours(ctx context.Context, account string, e query.Event) ([]query.Event, error) {
+	f := query.EventFilter{Limit: query.MaxNeighbours, Range: query.TimeRange{
 		Start: e.OccurredAt.Add(-query.NeighbourSpan),
 		End:   e.OccurredAt.Add(query.NeighbourSpan + time.Microsecond),
-	}
-	limit := query.MaxNeighbours + len(attempt)
-	found, _, err := db.readEvents(ctx, account, query.EventFilter{Username: &e.Username, Range: span, Limit: limit})
+	}}
+	ofUser := f
+	ofUser.Username = &e.Username
+	found, _, err := db.readEventsBut(ctx, account, ofUser, &e)
 	if err != nil {
 		return nil, err
 	}
@@ -145,9 +209,9 @@ func (db *DB) neighbours(ctx context.Context, account string, e query.Event, att
 		if err != nil {
 			return nil, fmt.Errorf("parse address: %w", err)
 		}
-		same, _, err := db.readEvents(ctx, account, query.EventFilter{
-			IP: netip.PrefixFrom(ip, ip.BitLen()), Range: span, Limit: limit,
-		})
+		ofAddress := f
+		ofAddress.IP = netip.PrefixFrom(ip, ip.BitLen())
+		same, _, err := db.readEventsBut(ctx, account, ofAddress, &e)
 		if err != nil {
 			return nil, err
 		}
@@ -155,9 +219,6 @@ func (db *DB) neighbours(ctx context.Context, account string, e query.Event, att
 	}
 	slices.SortFunc(found, func(a, b query.Event) int { return comparePositions(b.Position(), a.Position()) })
 	found = collapse(found)
-	found = slices.DeleteFunc(found, func(n query.Event) bool {
-		return slices.ContainsFunc(attempt, func(own query.Event) bool { return own.Hash == n.Hash })
-	})
 	return found[:min(len(found), query.MaxNeighbours)], nil
 }
 

@@ -18,7 +18,7 @@ var epoch = time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC)
 // hostile are names that people, attackers and encodings make trouble with.
 var hostile = []string{
 	"ann", "Ann", "bob", "", "a'b", `a"b\c`, "tab\there", "line\nbreak", "cr\rhere", "nul\x00byte",
-	"%", "_", "100%_x", "{account:String}", "?", "$1", "名前", "e\u0301", "\u202eevil", "ÄÖÜ", "NULL", `\N`, "..", "a/b",
+	"%", "_", "100%_x", "{account:String}", "?", "$1", "名前", "e\u0301", "\u202eevil", "ÄÖÜ", "Ὀδυσσεύς", "Straße", "NULL", `\N`, "..", "a/b",
 	"'; DROP TABLE events; --", "<script>alert(1)</script>",
 }
 

@@ -111,7 +111,7 @@ func (db *DB) usersStatement(account string, f query.UserFilter, only *string) s
 		laterFrom = "events_by_user"
 	}
 	if f.Text != "" {
-		scope.bind("positionCaseInsensitiveUTF8(username, {text:String}) > 0", "text", f.Text)
+		scope.holds(f.Text, "username")
 	}
 	slot := func(name string, keep func(event.Status) bool) string {
 		return "maxIf(packed, status IN (" + statusesWhere(keep) + ")) AS " + name

@@ -139,10 +139,11 @@ func (s *Server) event(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := query.ParseNone(q.values); err != nil {
+	ask, err := query.ParseEvent(q.values, id, q.asked)
+	if err != nil {
 		return err
 	}
-	details, err := s.store.Event(r.Context(), q.account(), id, q.asked.Now)
+	details, err := s.store.Event(r.Context(), q.account(), ask)
 	if err != nil {
 		return fmt.Errorf("show event: %w", err)
 	}

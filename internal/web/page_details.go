@@ -32,10 +32,13 @@ type detailsBody struct {
 	Attributes  []pair
 	// Unknown are the members that the contract does not name.
 	Unknown []pair
-	// Versions are all events with the id; more than one is a conflict.
-	Versions []versionView
-	Attempt  attemptRow
-	Steps    []eventRow
+	// Versions are events with the id, VersionsTotal how many there are; more
+	// than one is a conflict. AllEvents is the list of events that leads to all.
+	Versions      []versionView
+	VersionsTotal int
+	AllEvents     string
+	Attempt       attemptRow
+	Steps         []eventRow
 	// Neighbours are other events of the user or the address around the time.
 	Neighbours []eventRow
 	// User is the state of the user now; nil where it has no name.
@@ -60,10 +63,11 @@ func (p *page) detailsPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := onlyZone(q, id); err != nil {
+	ask, err := eventQuestion(q, id)
+	if err != nil {
 		return err
 	}
-	details, err := p.store.Event(r.Context(), q.account(), id, q.asked.Now)
+	details, err := p.store.Event(r.Context(), q.account(), ask)
 	if errors.Is(err, query.ErrNotFound) {
 		return notFound.because("no event of this account has the id " + plain(id))
 	}
@@ -88,17 +92,16 @@ func (p *page) detailsPage(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// onlyZone refuses every parameter but the time zone.
-func onlyZone(q question, id string) error {
+// eventQuestion reads what the API reads, and the time zone of the page.
+func eventQuestion(q question, id string) (query.EventQuestion, error) {
 	rest := with(q.values, "tz", "")
 	if isDots(id) {
 		rest.Del("id")
 	}
-	if err := query.ParseNone(rest); err != nil {
-		return err
+	if _, err := query.ParseUser(query.WithoutBlank(url.Values{"tz": q.values["tz"]}), q.asked); err != nil {
+		return query.EventQuestion{}, err
 	}
-	_, err := query.ParseUser(query.WithoutBlank(url.Values{"tz": q.values["tz"]}), q.asked)
-	return err
+	return query.ParseEvent(query.WithoutBlank(rest), id, q.asked)
 }
 
 // eventTable is a table of events with the id of its heading.
@@ -115,7 +118,7 @@ func (v *view) details(d query.EventDetails) *detailsBody {
 	b := &detailsBody{
 		eventRow: v.eventRow(e.Event), Received: v.Clock.at(e.ReceivedAt), Ingested: v.Clock.at(e.IngestedAt),
 		Hash: e.Hash.String(), Raw: e.Raw, Pretty: pretty(e.Raw), Unknown: unknownMembers(e.Raw),
-		Attempt: v.attemptRow(d.Attempt),
+		Attempt: v.attemptRow(d.Attempt), VersionsTotal: d.VersionsTotal, AllEvents: v.Links.Events(url.Values{"start": {""}}),
 	}
 	b.Did, b.Why = did(e.Status)
 	if delay := e.IngestedAt.Sub(e.OccurredAt.Time); delay >= 0 {

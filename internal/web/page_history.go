@@ -334,7 +334,7 @@ func (v *view) attemptRow(a query.Attempt) attemptRow {
 }
 
 func (v *view) eventRow(e query.Event) eventRow {
-	row := eventRow{Event: e, Href: v.Links.Event(e.ID), At: v.Clock.at(e.OccurredAt)}
+	row := eventRow{Event: e, Href: v.Links.Version(e), At: v.Clock.at(e.OccurredAt)}
 	if e.Username != "" {
 		row.UserHref = v.Links.User(e.Username, nil)
 	}

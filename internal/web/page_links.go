@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 
 	"github.com/loginaudit/loginaudit/internal/query"
 )
@@ -31,11 +32,21 @@ func (l links) User(name string, v url.Values) string {
 }
 
 // Event is the address of the details of an event.
-func (l links) Event(id string) string {
-	if isDots(id) {
-		return l.href("/event", url.Values{"id": {id}})
+func (l links) Event(id string) string { return l.event(id, nil) }
+
+// Version is the address of the details of one of the events that share an id.
+func (l links) Version(e query.Event) string {
+	if !e.Conflict {
+		return l.Event(e.ID)
 	}
-	return l.href("/events/"+url.PathEscape(id), nil)
+	return l.event(e.ID, url.Values{"stream_seq": {strconv.FormatUint(e.StreamSeq, 10)}})
+}
+
+func (l links) event(id string, v url.Values) string {
+	if isDots(id) {
+		return l.href("/event", with(v, "id", id))
+	}
+	return l.href("/events/"+url.PathEscape(id), v)
 }
 
 func isDots(name string) bool { return name == "." || name == ".." }

@@ -83,7 +83,7 @@ func (brokenUsers) User(context.Context, string, string, time.Time) (query.UserD
 
 func (brokenUsers) Accounts(context.Context) ([]string, error) { return nil, query.ErrUnavailable }
 
-func (brokenUsers) Event(context.Context, string, string, time.Time) (query.EventDetails, error) {
+func (brokenUsers) Event(context.Context, string, query.EventQuestion) (query.EventDetails, error) {
 	return query.EventDetails{}, query.ErrUnavailable
 }
 

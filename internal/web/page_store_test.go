@@ -113,36 +113,13 @@ func (s *plainStore) byID(account, id string) (found []event.Stored) {
 	return found
 }
 
-func (s *plainStore) Event(_ context.Context, account, id string, at time.Time) (query.EventDetails, error) {
-	d := query.EventDetails{Watermark: s.mark}
-	raw := map[event.Hash]string{}
-	for _, e := range s.byID(account, id) {
-		raw[e.Hash] = string(e.Raw)
-	}
-	if len(raw) == 0 {
+func (s *plainStore) Event(_ context.Context, account string, q query.EventQuestion) (query.EventDetails, error) {
+	d, known := s.Oracle.Details(account, q)
+	if !known {
 		return d, fmt.Errorf("event: %w", query.ErrNotFound)
 	}
-	all := s.Oracle.Events(account, query.EventFilter{})
-	for _, e := range all {
-		if e.ID == id {
-			e.IngestedAt = query.At(e.ReceivedAt.Add(120 * time.Millisecond))
-			d.Versions = append(d.Versions, query.RawEvent{Event: e, Raw: raw[e.Hash]})
-		}
-	}
-	d.Event = d.Versions[0]
-	for _, a := range s.Oracle.Attempts(account, query.AttemptFilter{AsOf: at, Username: d.Event.Username}) {
-		if slices.Contains(a.EventIDs, id) {
-			d.Attempt = a
-		}
-	}
-	for _, e := range all {
-		switch distance := e.OccurredAt.Sub(d.Event.OccurredAt.Time).Abs(); {
-		case slices.Contains(d.Attempt.EventIDs, e.ID):
-			d.AttemptEvents = slices.Insert(d.AttemptEvents, 0, e)
-		case distance <= query.NeighbourSpan && (e.Username == d.Event.Username || e.IP != nil && d.Event.IP != nil && *e.IP == *d.Event.IP):
-			d.Neighbours = append(d.Neighbours, e)
-		}
-	}
+	d.Watermark = s.mark
+	d.Event.IngestedAt = query.At(d.Event.ReceivedAt.Add(120 * time.Millisecond))
 	return d, nil
 }
 

@@ -43,9 +43,9 @@ type EventStore interface {
 	// UserEvents is Events of the user whom f names; query.ErrNotFound where
 	// there is none.
 	UserEvents(ctx context.Context, account string, f query.EventFilter) (query.EventPage, error)
-	// Event is everything about the events of one id, as of now;
+	// Event is everything about the events of one id;
 	// query.ErrNotFound where there is none.
-	Event(ctx context.Context, account, id string, now time.Time) (query.EventDetails, error)
+	Event(ctx context.Context, account string, q query.EventQuestion) (query.EventDetails, error)
 }
 
 // StatusStore answers questions about all of the store.

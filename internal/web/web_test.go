@@ -74,8 +74,8 @@ func (s *shapes) UserEvents(ctx context.Context, account string, f query.EventFi
 	return s.events, s.ask(ctx, "user", account, f)
 }
 
-func (s *shapes) Event(ctx context.Context, account, id string, at time.Time) (query.EventDetails, error) {
-	return s.details, s.ask(ctx, account, id, at)
+func (s *shapes) Event(ctx context.Context, account string, q query.EventQuestion) (query.EventDetails, error) {
+	return s.details, s.ask(ctx, account, q.ID, q.Now)
 }
 
 func (s *shapes) Accounts(ctx context.Context) ([]string, error) {
