@@ -48,7 +48,41 @@
 //   - JetStream with file storage in the data directory, every acknowledged
 //     message synced to disk first, never more of the disk than a set share.
 //   - Three users that prove themselves with nkeys: publisher, ingest and
-//     operator, each with the rights it needs. Without a key one gets the
-//     publisher's rights, and only while the server listens on loopback.
+//     operator, each with the rights it needs. Without a key one may publish
+//     events, and only while the server listens on loopback.
+//   - The streams are in the account LOGINAUDIT, with ingest and operator;
+//     publishers are in PUBLISHERS, those without a key in ANONYMOUS, and reach
+//     the subjects login.events.> of LOGINAUDIT through a service import. So the
+//     answer to a publisher goes to publishers of the same account and nowhere
+//     else, whatever subject it names for it; they have no part of JetStream's
+//     interface, read no stream, and those without a key do not hear those with
+//     one. The system account SYS has no user. JetStream is strict: it refuses
+//     requests with fields that it does not know.
+//   - The names of the accounts are for good: JetStream keeps the streams in
+//     jetstream/LOGINAUDIT/streams of the data directory, and would not find
+//     them under another name. It does not look into jetstream/$G, where they
+//     were before there were accounts; nothing was released then.
+//   - Each account of publishers has at most 1,000 connections with 1,000
+//     subscriptions each, so that ingest and operator always get in.
 //   - No monitoring port, no cluster, no signal handlers of its own.
+//
+// # What it does not promise for NATS
+//
+//   - Publishers of one account share their inboxes: whoever listens on _INBOX.>
+//     hears the acknowledgements of the others in it (name of the stream,
+//     sequence, duplicate or not), but no event. The rights of NATS cannot tell
+//     the random inbox of one client from that of another; who needs more gives
+//     each publisher a server user of its own, with an inbox of its own.
+//   - Every publisher may publish events of every account, and can find out by a
+//     header of expectation (Nats-Expected-Last-Subject-Sequence) whether a
+//     subject that it names holds an event.
+//   - Publishers share the capacity. Of atomic batches that are opened and not
+//     committed the stream takes 50 from all of them, each of at most 1,000
+//     messages (about 3 GiB of disk beside the streams, at worst), and drops one
+//     10 s after its last message. NATS has no such limit for a client: one
+//     that keeps 50 of them open has the batches of the others refused (10210),
+//     single messages not. A flood is answered with 10167.
+//   - The key of ingest is as good as the operator's to somebody who means harm:
+//     ingest is in the account of the streams, so it can name a subject of
+//     JetStream's interface for an answer and so have a stream deleted.
 package engine

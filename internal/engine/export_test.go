@@ -18,6 +18,13 @@ func ServerLogs(dir string) []string {
 	return []string{l.log(), l.childLog()}
 }
 
+// MaxPublishers is how many connections an account of publishers may have, and
+// MaxSubscriptions how many subscriptions each of them.
+const (
+	MaxPublishers    = maxPublishers
+	MaxSubscriptions = maxSubscriptions
+)
+
 // For tests of what has no door to the outside.
 var (
 	SearchLibrary  = searchLibrary

@@ -32,11 +32,11 @@ const (
 // NATSConfig says where and how the embedded NATS server runs.
 type NATSConfig struct {
 	// Dir is the directory that the server has for itself. It is made, with mode
-	// 0700, when it is missing.
+	// 0700, when it is missing. The streams are in jetstream/LOGINAUDIT/streams.
 	Dir string
 	// Addr is the address, host:port, to listen on; port 0 takes a free one.
-	// Empty: 127.0.0.1:0. On a loopback address a client without a key has the
-	// publisher's rights; on any other it is refused.
+	// Empty: 127.0.0.1:0. On a loopback address a client without a key may publish
+	// events; on any other it is refused.
 	Addr string
 	// MaxStore is the most that all streams together take of the disk, in bytes,
 	// at least 16 MiB and at most what is free on it. 0: half of what is free,
@@ -131,7 +131,10 @@ func (n *NATS) start(ctx context.Context) (err error) {
 		return err
 	}
 	n.loopback = host.IsLoopback()
-	options := n.options(host, port, keys)
+	options, err := n.options(host, port, keys)
+	if err != nil {
+		return err
+	}
 	if err := portFree(ctx, options); err != nil {
 		return err
 	}
@@ -165,31 +168,38 @@ func (cfg *NATSConfig) check(ctx context.Context) (net.IP, int, error) {
 	return ips[0], int(port), nil
 }
 
-func (n *NATS) options(host net.IP, port int, keys map[NATSUser]string) *natsserver.Options {
+// options lays what the server needs over the accounts and users.
+func (n *NATS) options(host net.IP, port int, keys map[NATSUser]string) (*natsserver.Options, error) {
+	anonymous := ""
+	if n.loopback {
+		var err error
+		if anonymous, err = anonymousKey(); err != nil {
+			return nil, err
+		}
+	}
+	options := &natsserver.Options{}
+	if err := options.ProcessConfigString(accountsConfig(keys, anonymous)); err != nil {
+		return nil, fmt.Errorf("set up accounts: %w", err)
+	}
 	if port == 0 {
 		port = natsserver.RANDOM_PORT
 	}
-	options := &natsserver.Options{
-		ServerName: "loginaudit",
-		Host:       host.String(), Port: port,
-		NoSigs:     true,
-		MaxPayload: n.cfg.MaxPayload,
-		JetStream:  true, StoreDir: n.cfg.Dir,
-		JetStreamMaxMemory: jetStreamMemory, JetStreamMaxStore: n.maxStore,
-		// An acknowledged message survives power loss, not only a crash.
-		SyncAlways:             true,
-		DisableJetStreamBanner: true,
-	}
-	for _, user := range NATSUsers() {
-		options.Nkeys = append(options.Nkeys, &natsserver.NkeyUser{Nkey: keys[user], Permissions: permissions(user)})
-	}
-	if n.loopback {
-		options.NoAuthUser = keys[UserPublisher]
-	}
+	options.ServerName = "loginaudit"
+	options.Host, options.Port = host.String(), port
+	options.NoSigs = true
+	options.NoAuthUser = anonymous
+	options.MaxConn = maxConnections
+	options.MaxPayload = n.cfg.MaxPayload
+	options.StoreDir = n.cfg.Dir
+	options.JetStreamMaxMemory, options.JetStreamMaxStore = jetStreamMemory, n.maxStore
+	// An acknowledged message survives power loss, not only a crash.
+	options.SyncAlways = true
+	options.DisableJetStreamBanner = true
+	options.JetStreamLimits = batchLimits()
 	if n.cfg.TLS != nil {
 		options.TLS, options.TLSConfig, options.TLSTimeout = true, n.cfg.TLS, 5
 	}
-	return options
+	return options, nil
 }
 
 // portFree finds out early, with a clear error, that the port is taken.

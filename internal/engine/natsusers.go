@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	natsserver "github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nkeys"
 )
 
@@ -16,8 +15,7 @@ import (
 type NATSUser string
 
 const (
-	// UserPublisher publishes events and is told that they are stored. It is who
-	// a client without a key is, on loopback.
+	// UserPublisher publishes events and is told that they are stored.
 	UserPublisher NATSUser = "publisher"
 	// UserIngest fetches events, acknowledges them, and parks the invalid ones.
 	UserIngest NATSUser = "ingest"
@@ -30,42 +28,14 @@ const (
 func NATSUsers() []NATSUser { return []NATSUser{UserPublisher, UserIngest, UserOperator} }
 
 // InboxPrefix returns what a client that signs in as the user must give as
-// nats.CustomInboxPrefix: ingest and operator have inboxes of their own, since
-// what is fetched arrives there, and the publisher, who may listen on _INBOX.>,
-// must not hear it.
+// nats.CustomInboxPrefix: ingest and operator share an account and have inboxes
+// of their own in it, since what they fetch arrives there. Publishers have
+// accounts of their own and keep the client's default.
 func (u NATSUser) InboxPrefix() string {
 	if u == UserPublisher {
 		return "_INBOX"
 	}
 	return "_INBOX_" + string(u)
-}
-
-// permissions are the rights of a user. The names are the contract's; package
-// stream makes the streams and the consumer.
-func permissions(user NATSUser) *natsserver.Permissions {
-	var publish []string
-	switch user {
-	case UserPublisher:
-		publish = []string{
-			"login.events.>",
-			"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO.LOGIN_EVENTS",
-		}
-	case UserIngest:
-		publish = []string{
-			"login.parked.>",
-			"$JS.API.INFO",
-			"$JS.API.STREAM.INFO.LOGIN_EVENTS", "$JS.API.STREAM.INFO.LOGIN_PARKED",
-			"$JS.API.CONSUMER.INFO.LOGIN_EVENTS.ingest", "$JS.API.CONSUMER.MSG.NEXT.LOGIN_EVENTS.ingest",
-			"$JS.API.DIRECT.GET.LOGIN_EVENTS", // the time of the message at its watermark
-			"$JS.ACK.LOGIN_EVENTS.ingest.>",
-		}
-	case UserOperator:
-		publish = []string{"login.events.>", "login.parked.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>"}
-	}
-	return &natsserver.Permissions{
-		Publish:   &natsserver.SubjectPermission{Allow: publish},
-		Subscribe: &natsserver.SubjectPermission{Allow: []string{user.InboxPrefix() + ".>"}},
-	}
 }
 
 // loadSeeds reads the seed of each user, makes the ones that are missing, and
