@@ -191,6 +191,11 @@ type batchError struct {
 	alone bool
 }
 
+// placeTries is how often a batch asks for one of the few places that the server
+// has for open batches, before its messages go one by one: whoever holds all
+// places must not keep others from publishing.
+const placeTries = 3
+
 // sendAtomic sends an atomic batch until it is acknowledged or refused, or the
 // time is over. A batch is stored wholly or not at all.
 func (p *Publisher) sendAtomic(ctx context.Context, batch []Message) ([]Result, *batchError) {
@@ -208,6 +213,7 @@ func (p *Publisher) sendAtomic(ctx context.Context, batch []Message) ([]Result, 
 		}
 		unknown = unknown || err.Unknown
 		err.Unknown = unknown
+		err.alone = err.alone || err.Code == codeBatchesInFlight && try >= placeTries
 		if err.alone || !err.retry || !pause.wait(ctx) {
 			return nil, err
 		}

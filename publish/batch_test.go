@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -356,5 +357,38 @@ func TestCancelledContextEndsABulk(t *testing.T) {
 	wantError(t, bulk.Close(), publish.ErrCanceled, false)
 	if reports != 10 {
 		t.Errorf("%d messages are reported, want 10", reports)
+	}
+}
+
+// TestBatchesGoOneByOneWhereSomebodyHoldsAllPlaces: the server takes few open
+// batches a stream, and any publisher can open them all.
+func TestBatchesGoOneByOneWhereSomebodyHoldsAllPlaces(t *testing.T) {
+	s := server(t, nil)
+	nc := connect(t, s)
+	stream := events(t, nc, nil)
+	holder := connect(t, s)
+	held := 0
+	for full := false; !full; held++ {
+		m := nats.NewMsg("login.events.acme.login")
+		m.Header.Set("Nats-Batch-Id", fmt.Sprint("held-", held))
+		m.Header.Set("Nats-Batch-Sequence", "1")
+		answer, err := holder.RequestMsg(m, 5*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		full = strings.Contains(string(answer.Data), "10210")
+	}
+	sent := logins(5)
+	results, err := publisher(t, nc, publish.Options{RetryPause: time.Millisecond}).PublishBatch(t.Context(), sent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Err != nil {
+			t.Errorf("with %d batches held: %+v", held, r)
+		}
+	}
+	if n := messages(t, stream); n != uint64(len(sent)) {
+		t.Errorf("%d messages in the stream, want %d", n, len(sent))
 	}
 }
