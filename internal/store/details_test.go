@@ -53,7 +53,7 @@ func TestDetailsOfALongAttemptShowTheEventAndWhatIsAroundIt(t *testing.T) {
 		}, uint64(i)+1)
 	}
 	alone := storedAs(event.Event{ID: "near", Account: "a", Username: "ann", Entry: 1, Status: 5, OccurredAt: epoch}, steps+1)
-	if err := db.writer.Insert(t.Context(), append(events, alone)); err != nil {
+	if err := db.writer.Insert(t.Context(), slices.Concat(events, []event.Stored{alone})); err != nil {
 		t.Fatal(err)
 	}
 	for _, i := range []int{0, steps / 2, steps - 1} {
