@@ -101,8 +101,15 @@ func scanText(src string, depth int) (document, *Error) {
 		return document{}, fail(ReasonInvalidUTF8, fieldUnknown,
 			"is not valid UTF-8 at byte %d; only UTF-8 is allowed", invalidAt(src))
 	}
+	if strings.HasPrefix(src, byteOrderMark) {
+		return document{}, fail(ReasonNotJSON, fieldUnknown,
+			"is not JSON: it begins with a UTF-8 byte order mark; only JSON text without one is allowed")
+	}
 	s := scanner{document: document{src: src, nodes: make([]node, 0, roomNodes), canonical: true}}
 	s.space()
+	if depth == 0 && !s.begins() {
+		return document{}, s.syntax("a JSON object")
+	}
 	if err := s.value(depth); err != nil {
 		return document{}, err
 	}
@@ -112,6 +119,20 @@ func scanText(src string, depth int) (document, *Error) {
 			"goes on at byte %d after its JSON value; nothing may follow", s.pos)
 	}
 	return s.document, nil
+}
+
+// byteOrderMark is what some editors put before a text (RFC 8259 §8.1).
+const byteOrderMark = "\ufeff"
+
+// begins reports whether the text goes on as any JSON value does. A word that
+// only shares a letter with null is no attempt at null.
+func (s *scanner) begins() bool {
+	c := s.peek()
+	if c == '-' || isDigit(c) || c == '"' || c == '{' || c == '[' {
+		return true
+	}
+	rest := s.src[s.pos:]
+	return strings.HasPrefix(rest, "null") || strings.HasPrefix(rest, "true") || strings.HasPrefix(rest, "false")
 }
 
 // invalidAt is the place of the first byte that is not UTF-8.

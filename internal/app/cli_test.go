@@ -26,25 +26,39 @@ func TestExitStatusIs2ForAWrongCallAndTheReasonIsTold(t *testing.T) {
 		"ingest.batch-wait: 2h0m0s":                      {"loginaudit", "serve", "--ingest-batch-wait", "2h"},
 		"nats.tls-cert and nats.tls-key":                 {"loginaudit", "serve", "--nats-tls-cert", "x"},
 		"data-dir: is missing":                           {"loginaudit", "serve", "--data-dir", ""},
-		"requires at least 1 arg":                        {"loginaudit", "import"},
-		"nkey and creds exclude":                         {"loginaudit", "import", "--nkey", "a", "--creds", "b", "-"},
-		"users: 0 is not allowed":                        {"loginaudit", "emit", "--users", "0"},
-		"rate: -1 is not allowed":                        {"loginaudit", "emit", "--rate", "-1"},
-		"duration: \"soon\"":                             {"loginaudit", "emit", "--duration", "soon"},
-		"duration: it is negative":                       {"loginaudit", "emit", "--duration", "-1s"},
-		"history: -1h0m0s":                               {"loginaudit", "emit", "--history", "-1h"},
-		"output: \"xml\"":                                {"loginaudit", "parked", "list", "--output", "xml"},
-		"from-seq: -1":                                   {"loginaudit", "parked", "list", "--from-seq", "-1"},
-		`"1x" is not the sequence`:                       {"loginaudit", "parked", "show", "1x"},
-		`"0" is not the sequence`:                        {"loginaudit", "parked", "show", "0"},
-		"accepts 1 arg":                                  {"loginaudit", "parked", "show"},
-		"clickhouse.username: is missing":                {"loginaudit", "migrate", "--clickhouse-username", ""},
-		"nats.url: is missing":                           {"ingest", "--nats-url", ""},
-		"nkey and creds exclude each other":              {"ingest", "--nats-nkey", "a", "--nats-creds", "b"},
-		"clickhouse.tls-cert and":                        {"ingest", "--clickhouse-tls-cert", "a"},
-		`unknown command "now" for "ingest"`:             {"ingest", "now"},
-		"admin-token: is missing":                        {"query"},
-		"admin.addr: \"x\" is not HOST:PORT":             {"query", "--admin-addr", "x", "--admin-token-file", tokenIn(t)},
+		"give --nats-tls-cert and --nats-tls-key":        {"loginaudit", "serve", "--nats-addr", "0.0.0.0:0"},
+		"nats.addr: :0 is reached":                       {"loginaudit", "settings", "--nats-addr", ":0"},
+		"nats.addr: [::]:4222 is reached":                {"loginaudit", "serve", "--nats-addr", "[::]:4222"},
+		`"127.0.0.1:99999" is not HOST:PORT with a port of 0 to 65535 (--http-addr or`: {"loginaudit", "serve", "--http-addr", "127.0.0.1:99999"},
+		`"127.0.0.1:99998" is not HOST:PORT with a port of 0 to 65535 (--http-addr or`: {"loginaudit", "settings", "--http-addr", "127.0.0.1:99998"},
+		`"127.0.0.1:-1" is not HOST:PORT with a port of 0 to 65535 (--nats-addr or`:    {"loginaudit", "serve", "--nats-addr", "127.0.0.1:-1"},
+		`"127.0.0.1:nats" is not HOST:PORT with a port of 0 to 65535 (--admin-addr or`: {"ingest", "settings", "--admin-addr", "127.0.0.1:nats"},
+		`"127.0.0.1" is not HOST:PORT with a port of 0 to 65535 (--engine-addr or`:     {"loginaudit", "serve", "--engine-addr", "127.0.0.1"},
+		"engine.addr: 0.0.0.0:0 is not a loopback address":                             {"loginaudit", "settings", "--engine-addr", "0.0.0.0:0"},
+		"http.tls-cert and http.tls-key are given together":                            {"loginaudit", "serve", "--http-tls-key", "x"},
+		"requires at least 1 arg": {"loginaudit", "import"},
+		"nkey and creds exclude":  {"loginaudit", "import", "--nkey", "a", "--creds", "b", "-"},
+		`nats: the scheme "http" is not allowed; nats, tls, ws or wss`:      {"loginaudit", "import", "--nats", "http://u:p@127.0.0.1:1", "-"},
+		`nats: the scheme "HTTPS" is not allowed; nats, tls, ws or wss`:     {"loginaudit", "emit", "--nats", "nats://127.0.0.1:1, HTTPS://127.0.0.1:1"},
+		`nats.url: the scheme "http" is not allowed; nats, tls, ws or wss`:  {"ingest", "--nats-url", "http://127.0.0.1:1"},
+		`nats.url: the scheme "https" is not allowed; nats, tls, ws or wss`: {"loginaudit", "streams", "--nats-url", "https://127.0.0.1:1"},
+		"users: 0 is not allowed":            {"loginaudit", "emit", "--users", "0"},
+		"rate: -1 is not allowed":            {"loginaudit", "emit", "--rate", "-1"},
+		"duration: \"soon\"":                 {"loginaudit", "emit", "--duration", "soon"},
+		"duration: it is negative":           {"loginaudit", "emit", "--duration", "-1s"},
+		"history: -1h0m0s":                   {"loginaudit", "emit", "--history", "-1h"},
+		"output: \"xml\"":                    {"loginaudit", "parked", "list", "--output", "xml"},
+		"from-seq: -1":                       {"loginaudit", "parked", "list", "--from-seq", "-1"},
+		`"1x" is not the sequence`:           {"loginaudit", "parked", "show", "1x"},
+		`"0" is not the sequence`:            {"loginaudit", "parked", "show", "0"},
+		"accepts 1 arg":                      {"loginaudit", "parked", "show"},
+		"clickhouse.username: is missing":    {"loginaudit", "migrate", "--clickhouse-username", ""},
+		"nats.url: is missing":               {"ingest", "--nats-url", ""},
+		"nkey and creds exclude each other":  {"ingest", "--nats-nkey", "a", "--nats-creds", "b"},
+		"clickhouse.tls-cert and":            {"ingest", "--clickhouse-tls-cert", "a"},
+		`unknown command "now" for "ingest"`: {"ingest", "now"},
+		"admin-token: is missing":            {"query"},
+		"admin.addr: \"x\" is not HOST:PORT": {"query", "--admin-addr", "x", "--admin-token-file", tokenIn(t)},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			r := run(t, "", args[0], args[1:]...)
@@ -71,23 +85,36 @@ func TestExitStatusIs1WhenItFailsAndTheReasonIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, args := range map[string][]string{
-		"make run":                       {"import", "--data-dir", dir, "-"},
-		"nothing runs":                   {"emit", "--data-dir", dir},
-		"(is it running":                 {"import", "--nats", "nats://127.0.0.1:1", "-"},
-		"read nkey seed":                 {"import", "--nats", "nats://127.0.0.1:1", "--nkey", file, "-"},
-		"read NATS credentials":          {"import", "--nats", "nats://127.0.0.1:1", "--creds", file + "x", "-"},
-		"read tls-ca: " + file:           {"import", "--nats", "nats://127.0.0.1:1", "--tls-ca", file, "-"},
-		"read tls-cert":                  {"import", "--nats", "nats://127.0.0.1:1", "--tls-cert", file, "--tls-key", file, "-"},
-		"migrate: ":                      {"migrate", "--clickhouse-addr", "127.0.0.1:1"},
-		"clickhouse: read tls-ca":        {"migrate", "--clickhouse-tls", "--clickhouse-tls-ca", file + "x"},
-		"make data directory":            {"serve", "--data-dir", file + "/x"},
-		"the ClickHouse library is miss": {"serve", "--data-dir", filepath.Join(dir, "d"), "--engine-library", file + "x", "--http-addr", "127.0.0.1:0", "--nats-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"},
+		"make run":                {"import", "--data-dir", dir, "-"},
+		"nothing runs":            {"emit", "--data-dir", dir},
+		"(is it running":          {"import", "--nats", "nats://127.0.0.1:1", "-"},
+		"read nkey seed":          {"import", "--nats", "nats://127.0.0.1:1", "--nkey", file, "-"},
+		"read NATS credentials":   {"import", "--nats", "nats://127.0.0.1:1", "--creds", file + "x", "-"},
+		"read tls-ca: " + file:    {"import", "--nats", "nats://127.0.0.1:1", "--tls-ca", file, "-"},
+		"read tls-cert":           {"import", "--nats", "nats://127.0.0.1:1", "--tls-cert", file, "--tls-key", file, "-"},
+		"migrate: ":               {"migrate", "--clickhouse-addr", "127.0.0.1:1"},
+		"clickhouse: read tls-ca": {"migrate", "--clickhouse-tls", "--clickhouse-tls-ca", file + "x"},
+		"make data directory":     {"serve", "--data-dir", file + "/x"},
+		`"npm ci" in the folder of loginaudit installs`: {"serve", "--data-dir", filepath.Join(dir, "d"), "--engine-library", file + "x", "--http-addr", "127.0.0.1:0", "--nats-addr", "127.0.0.1:0", "--admin-addr", "127.0.0.1:0"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			if r := run(t, "", "loginaudit", args...); r.Status != 1 || !strings.Contains(r.Err, want) {
 				t.Errorf("status %d, want %q\n%s", r.Status, want, r.Err)
 			}
 		})
+	}
+}
+
+func TestImportCountsAlsoWhenNothingIsPublished(t *testing.T) {
+	dir := t.TempDir()
+	for want, args := range map[string][]string{
+		"(is it running": {"--nats", "nats://127.0.0.1:1", "-"},
+		"nothing runs":   {"--data-dir", filepath.Join(dir, "none"), "-"},
+		"read nkey seed": {"--nats", "nats://127.0.0.1:1", "--nkey", filepath.Join(dir, "none"), "-"},
+	} {
+		if r := run(t, "", "loginaudit", append([]string{"import"}, args...)...); r.Status != 1 || !strings.Contains(r.Err, want) || r.Out != "published=0 duplicate=0 rejected=0\n" {
+			t.Errorf("%v: %+v", args, r)
+		}
 	}
 }
 

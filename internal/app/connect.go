@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/loginaudit/loginaudit/internal/engine"
@@ -164,7 +166,19 @@ type ClientSettings struct {
 
 // Validate names what excludes each other.
 func (s ClientSettings) Validate() error {
-	return errors.Join(required("data-dir", s.DataDir), s.settings().validate())
+	return errors.Join(required("data-dir", s.DataDir), natsSchemes("nats", s.NATS), s.settings().validate())
+}
+
+// natsSchemes refuses URLs of anything but NATS, of which there may be a list. It
+// repeats no more of a URL than its scheme: there may be a password in it.
+func natsSchemes(key, urls string) error {
+	for part := range strings.SplitSeq(urls, ",") {
+		scheme, _, given := strings.Cut(strings.TrimSpace(part), "://")
+		if given && !slices.Contains([]string{"nats", "tls", "ws", "wss"}, strings.ToLower(scheme)) {
+			return fmt.Errorf("%s: the scheme %q is not allowed; nats, tls, ws or wss", key, scheme)
+		}
+	}
+	return nil
 }
 
 func (s ClientSettings) settings() NATSSettings {

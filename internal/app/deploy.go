@@ -39,7 +39,8 @@ func DefaultStreams() StreamsSettings {
 
 // Validate names what is out of its range.
 func (s StreamsSettings) Validate() error {
-	return errors.Join(required("nats.url", s.NATS.URL), s.NATS.validate(), s.StreamSettings.validate(), s.BatchSettings.validate(), s.ProcessSettings.validate())
+	return errors.Join(required("nats.url", s.NATS.URL), natsSchemes("nats.url", s.NATS.URL), s.NATS.validate(),
+		s.StreamSettings.validate(), s.BatchSettings.validate(), s.ProcessSettings.validate())
 }
 
 // RunStreams creates the streams and the consumer of ingest, or updates them,

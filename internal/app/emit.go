@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/loginaudit/loginaudit/internal/emit"
@@ -125,10 +126,22 @@ func (e *emission) report(r publish.Result) {
 // fill publishes the past.
 func (e *emission) fill(ctx context.Context) error {
 	now := time.Now()
-	fmt.Fprintf(e.out.Err, "filling %s of history: %d users in %d accounts\n", days(e.History), e.Users, e.Accounts)
+	fmt.Fprintf(e.out.Out, "filling %s of history: %s\n", days(e.History), e.who())
 	err := emit.Send(ctx, e.publisher, e.generator.Generate(now.Add(-e.History), now), 0, e.report)
 	fmt.Fprintf(e.out.Err, "filled %d events\n", e.counts.published+e.counts.duplicate)
 	return err
+}
+
+// shownAccounts is how many accounts are told by name.
+const shownAccounts = 10
+
+// who tells whose events are made up.
+func (e *emission) who() string {
+	names, more := e.generator.Accounts(), ""
+	if len(names) > shownAccounts {
+		names, more = names[:shownAccounts], ", …"
+	}
+	return fmt.Sprintf("%d users in %d accounts: %s%s", e.Users, e.Accounts, strings.Join(names, ", "), more)
 }
 
 // live publishes what happens now, for d or, where d is negative, until ctx ends.
@@ -137,9 +150,9 @@ func (e *emission) live(ctx context.Context, d time.Duration) error {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d)
 		defer cancel()
-		fmt.Fprintf(e.out.Err, "going on live for %s\n", d)
+		fmt.Fprintf(e.out.Err, "going on live for %s: %s\n", d, e.who())
 	} else {
-		fmt.Fprintln(e.out.Err, "going on live until stopped (Ctrl-C)")
+		fmt.Fprintf(e.out.Err, "going on live until stopped (Ctrl-C): %s\n", e.who())
 	}
 	return emit.Send(ctx, e.publisher, e.generator.Live(time.Now), e.Rate, e.report)
 }

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"github.com/loginaudit/loginaudit/internal/engine"
 	"github.com/loginaudit/loginaudit/internal/ops"
 	"github.com/loginaudit/loginaudit/publish"
+	"github.com/nats-io/nats.go"
 )
 
 // ImportSettings are those of "loginaudit import".
@@ -50,32 +50,62 @@ type importer struct {
 	bulk  *publish.Bulk
 	files []string
 	out   Streams
+	// account is that of the first event that is valid. ask, where not nil, is
+	// how the API is asked how far its answers are.
+	account string
+	ask     *watermarkQuestion
 
 	mu     sync.Mutex // guards what follows
 	bar    progress
 	counts importCounts
-	// account is one that has events of this import, last the last sequence
-	// in the stream of an event of it.
-	account string
-	last    uint64
+	// last is the last sequence in the stream of an event of this import.
+	last uint64
 }
 
 type importCounts struct{ published, duplicate, rejected, unconfirmed int }
 
 // Import publishes the events in files, one a line, byte for byte; "-" is the
-// standard input. It ends with a line of counts. The error tells that lines
-// were rejected or not confirmed.
+// standard input. It ends with a line of counts, whatever happened. The error
+// tells that lines were rejected or not confirmed, or why nothing was sent.
 func Import(ctx context.Context, s ImportSettings, files []string, std Streams) error {
+	im := &importer{files: files, out: std}
+	err := im.run(ctx, s)
+	fmt.Fprintf(std.Out, "published=%d duplicate=%d rejected=%d\n", im.counts.published, im.counts.duplicate, im.counts.rejected)
+	return err
+}
+
+func (im *importer) run(ctx context.Context, s ImportSettings) error {
 	nc, err := s.connect(engine.UserPublisher)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
+	if s.Wait {
+		if im.ask, err = s.question(); err != nil {
+			return err
+		}
+	}
+	if err := im.publish(ctx, nc); err != nil {
+		return err
+	}
+	if s.Wait {
+		if err := im.wait(ctx, s.WaitTimeout); err != nil {
+			return err
+		}
+	}
+	if im.counts.rejected > 0 {
+		return errRejected
+	}
+	return nil
+}
+
+// publish publishes all lines and waits until each is confirmed or refused.
+func (im *importer) publish(ctx context.Context, nc *nats.Conn) error {
 	publisher, err := publish.New(nc, publish.Options{Timeout: 10 * time.Second})
 	if err != nil {
 		return fmt.Errorf("prepare import: %w", err)
 	}
-	im := &importer{files: files, out: std, bar: newProgress(files, std)}
+	im.bar = newProgress(im.files, im.out)
 	// What is in hand when ctx ends is still confirmed, so that the counts are
 	// true; the publisher's own bounds hold.
 	im.bulk = publisher.Bulk(context.WithoutCancel(ctx), im.confirmed)
@@ -88,13 +118,6 @@ func Import(ctx context.Context, s ImportSettings, files []string, std Streams) 
 	if im.counts.unconfirmed > 0 {
 		err = errors.Join(err, fmt.Errorf("%d lines were not confirmed: run the same command again, repeats do no harm", im.counts.unconfirmed))
 	}
-	if err == nil && s.Wait {
-		err = im.wait(ctx, s)
-	}
-	if err == nil && im.counts.rejected > 0 {
-		err = errRejected
-	}
-	fmt.Fprintf(std.Out, "published=%d duplicate=%d rejected=%d\n", im.counts.published, im.counts.duplicate, im.counts.rejected)
 	return err
 }
 
@@ -130,7 +153,7 @@ func (im *importer) file(ctx context.Context, index int, name string) error {
 		case ctx.Err() != nil:
 			return fmt.Errorf("import %s: line %d: %w", name, number, errInterrupted)
 		}
-		if err := im.line(lineRef(index, number), line); err != nil {
+		if err := im.line(ctx, lineRef(index, number), line); err != nil {
 			return err
 		}
 	}
@@ -157,7 +180,7 @@ func (im *importer) where(ref uint64) string {
 }
 
 // line publishes one line, or tells why not.
-func (im *importer) line(ref uint64, line []byte) error {
+func (im *importer) line(ctx context.Context, ref uint64, line []byte) error {
 	e, hash, err := event.Decode(line)
 	if err == nil {
 		// The worker would park it.
@@ -169,9 +192,12 @@ func (im *importer) line(ref uint64, line []byte) error {
 		im.reject(ref, err)
 		return nil
 	}
-	im.mu.Lock()
-	im.account = cmp.Or(im.account, e.Account)
-	im.mu.Unlock()
+	if im.account == "" {
+		im.account = e.Account
+		if err := im.ask.check(ctx, e.Account); err != nil {
+			return err
+		}
+	}
 	if err := im.bulk.Add(publish.Message{Subject: e.Subject(), Body: line, Hash: hash, Ref: ref}); err != nil {
 		return fmt.Errorf("publish %s: %w", im.where(ref), err)
 	}

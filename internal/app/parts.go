@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/loginaudit/loginaudit/internal/access"
@@ -145,13 +146,19 @@ func (p *process) query(ctx context.Context, db *store.DB, token access.AdminTok
 	if err != nil {
 		return nil, err
 	}
+	// With SecureCookies somebody has said that a proxy speaks TLS.
+	if config == nil && !h.SecureCookies && !ops.Loopback(ctx, l.Addr().String()) {
+		p.log.Warn("the page and the API are served without TLS beyond this machine: put a proxy with TLS in front and set http-secure-cookies, or give http-tls-cert",
+			zap.Stringer("addr", l.Addr()))
+	}
 	p.serve("http", l, server.Handler(), config)
-	return &served{addr: dialable(l.Addr()), tls: config != nil, auth: auth}, nil
+	return &served{addr: dialable(l.Addr()), bound: l.Addr(), tls: config != nil, auth: auth}, nil
 }
 
 // served is where the page is and who lets viewers in.
 type served struct {
-	addr string
-	tls  bool
-	auth *access.Authenticator
+	addr  string // as it is dialled from this machine
+	bound net.Addr
+	tls   bool
+	auth  *access.Authenticator
 }

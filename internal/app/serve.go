@@ -30,6 +30,8 @@ type server struct {
 	nats       *engine.NATS
 	clickhouse *engine.ClickHouse
 	addresses  Addresses
+	// The listeners of admin and NATS, as they are bound.
+	boundAdmin, boundNATS net.Addr
 }
 
 // RunServe runs the whole system on the data directory until ctx ends. It tells
@@ -61,7 +63,7 @@ func (sv *server) start(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	sv.addresses.Admin = dialable(admin)
+	sv.addresses.Admin, sv.boundAdmin = dialable(admin), admin
 	sv.token, err = access.OpenAdminToken(filepath.Join(sv.settings.DataDir, tokenFile))
 	if err != nil {
 		return fmt.Errorf("open admin token: %w", err)
@@ -85,7 +87,7 @@ func (sv *server) start(ctx context.Context, out io.Writer) error {
 	}
 	// The first to go: nobody is sent to what is stopping.
 	sv.life.OnStop("addresses", func(context.Context) error { return removeAddresses(sv.settings.DataDir) })
-	sv.welcome(out, page.auth.NewCode())
+	sv.welcome(out, page)
 	return nil
 }
 
@@ -112,6 +114,7 @@ func (sv *server) startNATS(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read address of nats: %w", err)
 	}
+	sv.boundNATS = addr
 	sv.addresses.NATS, sv.addresses.NATSTLS = dialable(addr), config != nil
 	if err := sv.makeStreams(ctx); err != nil {
 		return err
@@ -183,7 +186,7 @@ func (sv *server) startClickHouse(ctx context.Context) error {
 		Log:         sv.log.With(zap.String("component", "clickhouse")),
 	})
 	if err := sv.clickhouse.Start(ctx); err != nil {
-		return portHint(err, "engine-addr")
+		return libraryHint(portHint(err, "engine-addr"), sv.settings.Engine.Library)
 	}
 	sv.life.OnStop("clickhouse server", sv.clickhouse.Close)
 	sv.health.Add("clickhouse engine", func(context.Context) error { return sv.clickhouse.Healthy() })
@@ -240,6 +243,15 @@ func portHint(err error, flag string) error {
 	return err
 }
 
+// libraryHint tells how to get the engine's library where a file was named that
+// is none; where none was named, the error itself tells.
+func libraryHint(err error, named string) error {
+	if named != "" && errors.Is(err, engine.ErrLibraryMissing) {
+		return fmt.Errorf("%w (\"npm ci\" in the folder of loginaudit installs it where it is found without --engine-library)", err)
+	}
+	return err
+}
+
 // insideTLS is how this process itself trusts the NATS server beside it: by the
 // certificate that it serves, whatever name is in it.
 func insideTLS(s EmbeddedNATSSettings) (*tls.Config, error) {
@@ -254,9 +266,9 @@ func insideTLS(s EmbeddedNATSSettings) (*tls.Config, error) {
 }
 
 // welcome tells people where everything is.
-func (sv *server) welcome(out io.Writer, code string) {
+func (sv *server) welcome(out io.Writer, page *served) {
 	dir, a := sv.settings.DataDir, sv.addresses
-	link := a.HTTPURL() + "/sign-in?" + url.Values{"code": {code}}.Encode()
+	link := a.HTTPURL() + "/sign-in?" + url.Values{"code": {page.auth.NewCode()}}.Encode()
 	anonymous := "publishers on this machine need no key"
 	if !sv.nats.Anonymous() {
 		anonymous = "publishers log in with the key in " + filepath.Join(dir, publisherFile)
@@ -268,10 +280,11 @@ func (sv *server) welcome(out io.Writer, code string) {
   sign in    %s
              (works once, for %d minutes; later with the token in %s)
   publish    %s - %s
-  health     http://%s/readyz
+  health     %s
   data       %s
 
   "make demo" in another terminal fills it with made-up log-ins. Ctrl-C stops it.
 
-`, a.HTTPURL(), link, int(access.CodeLifetime.Minutes()), filepath.Join(dir, tokenFile), a.NATSURL(), anonymous, a.Admin, dir)
+`, reachable(a.HTTPURL(), page.bound), link, int(access.CodeLifetime.Minutes()), filepath.Join(dir, tokenFile),
+		reachable(a.NATSURL(), sv.boundNATS), anonymous, reachable("http://"+a.Admin+"/readyz", sv.boundAdmin), dir)
 }

@@ -9,15 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
 
-	"github.com/loginaudit/loginaudit/internal/emit"
 	"github.com/loginaudit/loginaudit/internal/testsystem"
-	"github.com/loginaudit/loginaudit/publish"
 	"github.com/nats-io/nats.go"
 )
 
@@ -126,15 +123,29 @@ func TestServe(t *testing.T) {
 		}
 	})
 
-	t.Run("waits no longer than it was told", func(t *testing.T) {
-		body := line("imported", "i4", "bob", 1, now)
+	t.Run("publishes nothing when it could not ask how far the answers are", func(t *testing.T) {
+		body := line("unasked", "u1", "bob", 1, now)
 		for want, args := range map[string][]string{
-			"401":                           {"--url", s.URL(), "--token-file", fileWith(t, "la_admin_"+strings.Repeat("x", 43))},
-			"not everything can be queried": {"--url", "http://127.0.0.1:1", "--wait-timeout", "50ms"},
+			"401":              {"--url", s.URL(), "--token-file", fileWith(t, "la_admin_"+strings.Repeat("x", 43))},
+			"ask the API":      {"--url", "http://127.0.0.1:1"},
+			"the API's answer": {"--url", "http://" + s.Addresses.Admin + "/livez?"},
+			"no watermark":     {"--url", "http://" + s.Addresses.Admin + "/log/level?"},
+			"--token-file":     {"--url", s.URL(), "--data-dir", t.TempDir(), "--nats", s.NATSURL()},
 		} {
-			if r := s.Run(t, body, append([]string{"import", "-", "--wait"}, args...)...); r.Status != 1 || !strings.Contains(r.Err, want) {
+			r := run(t, body, "loginaudit", append([]string{"import", "-", "--wait", "--data-dir", dir}, args...)...)
+			if r.Status != 1 || !strings.Contains(r.Err, want) || lastLine(r.Out) != "published=0 duplicate=0 rejected=0" {
 				t.Errorf("%v: %+v", args, r)
 			}
+		}
+		if events, err := s.events(t, "unasked"); err != nil || len(events) != 0 {
+			t.Errorf("%d events, %v", len(events), err)
+		}
+	})
+
+	t.Run("waits no longer than it was told", func(t *testing.T) {
+		r := s.Run(t, line("imported", "i4", "bob", 1, now), "import", "-", "--wait", "--wait-timeout", "1ns")
+		if r.Status != 1 || !strings.Contains(r.Err, "not everything can be queried") || lastLine(r.Out) != "published=1 duplicate=0 rejected=0" {
+			t.Errorf("%+v", r)
 		}
 	})
 
@@ -162,6 +173,12 @@ func TestServe(t *testing.T) {
 		var filled int
 		if _, err := fmt.Sscanf(lastLine(r.Out), "published=%d duplicate=0 rejected=0", &filled); err != nil || r.Status != 0 || filled < 20 {
 			t.Fatalf("%+v", r)
+		}
+		if !strings.HasPrefix(r.Out, "filling 3 days of history: 5 users in 1 accounts: acme\n") {
+			t.Errorf("who is made up is not told: %s", r.Out)
+		}
+		if many := s.Run(t, "", "emit", "--accounts", "12", "--users", "12", "--rate", "0", "--history", "1h", "--duration", "0"); !strings.Contains(many.Out, ", wayne-logistics, tyrell, …\n") {
+			t.Errorf("too many to tell: %s", many.Out)
 		}
 		r = s.Run(t, "", "emit", "--accounts", "1", "--users", "5", "--rate", "50", "--duration", "100ms")
 		if r.Status != 0 || strings.HasPrefix(lastLine(r.Out), "published=0") {
@@ -282,128 +299,4 @@ func fileWith(t testing.TB, text string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// TestKilledDuringAnImport kills the whole process tree, engines included, in
-// the middle of an import. What was acknowledged before must be there exactly
-// once after a new start, and after the import is repeated everything must.
-func TestKilledDuringAnImport(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	file, all := made(t)
-	s := serve(t, dir)
-
-	var mu sync.Mutex
-	acknowledged := map[string]bool{}
-	nc, err := nats.Connect(s.NATSURL(), nats.MaxReconnects(0))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	publisher, err := publish.New(nc, publish.Options{BatchMessages: 200})
-	if err != nil {
-		t.Fatal(err)
-	}
-	bulk := publisher.Bulk(t.Context(), func(r publish.Result) {
-		mu.Lock()
-		defer mu.Unlock()
-		if r.Err == nil {
-			acknowledged[all[r.Ref].id] = true
-		}
-	})
-	importing := make(chan struct{})
-	go func() {
-		defer close(importing)
-		for i, e := range all {
-			m, err := publish.ParseMessage([]byte(e.body))
-			m.Ref = uint64(i)
-			if err != nil || bulk.Add(m) != nil {
-				break // the server is gone, as it should be
-			}
-		}
-		_ = bulk.Close() // it tells the same
-	}()
-	enough := func() error {
-		mu.Lock()
-		defer mu.Unlock()
-		if len(acknowledged) < len(all)/3 {
-			return fmt.Errorf("%d acknowledged", len(acknowledged))
-		}
-		return nil
-	}
-	testsystem.Until(t, "a third is imported", enough)
-	s.Kill(t)
-	<-importing
-	if len(acknowledged) == len(all) {
-		t.Fatal("the import was over before the kill: make it longer")
-	}
-	t.Logf("killed when %d of %d events were acknowledged", len(acknowledged), len(all))
-
-	s = serve(t, dir)
-	testsystem.Until(t, "what was acknowledged is there", func() error {
-		there, err := s.exactlyOnce(t, all)
-		for id := range acknowledged {
-			if !there[id] {
-				return errors.Join(err, fmt.Errorf("event %s was acknowledged and is not there", id))
-			}
-		}
-		return err
-	})
-	r := s.Run(t, "", "import", file, "--wait")
-	if r.Status != 0 {
-		t.Fatalf("%+v", r)
-	}
-	there, err := s.exactlyOnce(t, all)
-	if err != nil || len(there) != len(all) {
-		t.Fatalf("%d of %d events after the repeated import, %v", len(there), len(all), err)
-	}
-	s.Stop(t)
-}
-
-type madeEvent struct{ id, account, body string }
-
-// made writes a file of made-up events.
-func made(t testing.TB) (file string, all []madeEvent) {
-	t.Helper()
-	generator, err := emit.New(emit.Options{Accounts: 2, Users: 200, Seed: 4})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file = filepath.Join(t.TempDir(), "events.ndjson")
-	f, err := os.Create(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	to := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
-	for e := range generator.Generate(to.AddDate(0, 0, -14), to) {
-		m, err := publish.NewMessage(e)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, madeEvent{e.ID, e.Account, string(m.Body)})
-		fmt.Fprintf(f, "%s\n", m.Body)
-	}
-	return file, all
-}
-
-// exactlyOnce gives the ids that are there, and an error where one is there
-// twice or in conflict.
-func (s system) exactlyOnce(t testing.TB, all []madeEvent) (map[string]bool, error) {
-	accounts, there := map[string]bool{}, map[string]bool{}
-	for _, e := range all {
-		accounts[e.account] = true
-	}
-	for account := range accounts {
-		events, err := s.events(t, account)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range events {
-			if there[e.ID] || e.Conflict {
-				return nil, fmt.Errorf("event %s is there twice", e.ID)
-			}
-			there[e.ID] = true
-		}
-	}
-	return there, nil
 }

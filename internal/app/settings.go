@@ -226,7 +226,10 @@ func DefaultMigrate() MigrateSettings {
 func (s ServeSettings) Validate() error {
 	return errors.Join(
 		required("data-dir", s.DataDir),
+		s.HTTP.validate(),
 		s.NATS.validate(),
+		s.Engine.validate(),
+		s.AdminSettings.validate(),
 		s.AnswerSettings.validate(),
 		s.StreamSettings.validate(),
 		s.BatchSettings.validate(),
@@ -238,8 +241,10 @@ func (s ServeSettings) Validate() error {
 func (s IngestSettings) Validate() error {
 	return errors.Join(
 		required("nats.url", s.NATS.URL),
+		natsSchemes("nats.url", s.NATS.URL),
 		s.NATS.validate(),
 		s.ClickHouse.validate(),
+		s.AdminSettings.validate(),
 		s.StreamSettings.validate(),
 		s.BatchSettings.validate(),
 		s.ProcessSettings.validate(),
@@ -252,19 +257,13 @@ func (s QuerySettings) Validate() error {
 	if s.AdminToken == "" {
 		err = errors.New("admin-token: is missing; give --admin-token-file or LOGINAUDIT_ADMIN_TOKEN (one is in DIR/admin.token of a serve)")
 	}
-	return errors.Join(err, s.ClickHouse.validate(), s.AnswerSettings.validate(), s.ProcessSettings.validate())
+	return errors.Join(err, s.HTTP.validate(), s.ClickHouse.validate(), s.AdminSettings.validate(),
+		s.AnswerSettings.validate(), s.ProcessSettings.validate())
 }
 
 // Validate names what is missing or out of its range.
 func (s MigrateSettings) Validate() error {
 	return errors.Join(s.ClickHouse.validate(), s.ProcessSettings.validate())
-}
-
-func (s EmbeddedNATSSettings) validate() error {
-	if (s.TLSCert == "") != (s.TLSKey == "") {
-		return errors.New("nats.tls-cert and nats.tls-key are given together or not at all")
-	}
-	return nil
 }
 
 func (s NATSSettings) validate() error {
@@ -275,10 +274,7 @@ func (s NATSSettings) validate() error {
 }
 
 func (s TLSSettings) validate(section string) error {
-	if (s.Cert == "") != (s.Key == "") {
-		return fmt.Errorf("%s.tls-cert and %s.tls-key are given together or not at all", section, section)
-	}
-	return nil
+	return bothOrNone(section, s.Cert, s.Key)
 }
 
 func (s ClickHouseSettings) validate() error {

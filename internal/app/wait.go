@@ -20,27 +20,50 @@ import (
 // waitPause is how often the API is asked how far it is.
 const waitPause = 200 * time.Millisecond
 
-// wait waits until the API's answers have everything up to the last event of
-// the import.
-func (im *importer) wait(ctx context.Context, s ImportSettings) error {
-	if im.last == 0 {
-		return nil // nothing to wait for
-	}
+// question prepares to ask the API how far its answers are.
+func (s ImportSettings) question() (*watermarkQuestion, error) {
 	base, token, err := s.api()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	config, err := s.clientTLS()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ask := watermarkQuestion{url: base + "/api/v1/accounts/" + url.PathEscape(im.account) + "/events?limit=1", token: token, tls: config}
-	ctx, cancel := context.WithTimeout(ctx, s.WaitTimeout)
+	return &watermarkQuestion{base: base, token: token, tls: config}, nil
+}
+
+// check asks once, before anything is published: nobody waits for a long import
+// only to learn that the token is wrong. A nil question needs none.
+func (q *watermarkQuestion) check(ctx context.Context, account string) error {
+	if q == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	_, err := q.seq(ctx, account)
+	var answer *apiError
+	if errors.As(err, &answer) && answer.status >= http.StatusInternalServerError {
+		return nil // it may be over when everything is published
+	}
+	if err != nil {
+		return fmt.Errorf("wait: nothing is published: %w (look at --url and the token, or import without --wait)", err)
+	}
+	return nil
+}
+
+// wait waits until the API's answers have everything up to the last event of
+// the import.
+func (im *importer) wait(ctx context.Context, bound time.Duration) error {
+	if im.last == 0 {
+		return nil // nothing to wait for
+	}
+	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	ticker := time.NewTicker(waitPause)
 	defer ticker.Stop()
 	for {
-		seq, err := ask.seq(ctx)
+		seq, err := im.ask.seq(ctx, im.account)
 		var fatal *apiError
 		if errors.As(err, &fatal) && fatal.status < http.StatusInternalServerError {
 			return fmt.Errorf("wait: %w", err)
@@ -90,14 +113,16 @@ func (e *apiError) Error() string {
 }
 
 type watermarkQuestion struct {
-	url   string
+	base  string // the API's address without a path
 	token ops.Secret
 	tls   *tls.Config
 }
 
-// seq is the sequence up to which the API's answers have everything.
-func (q watermarkQuestion) seq(ctx context.Context) (uint64, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, q.url, nil)
+// seq is the sequence up to which the API's answers have everything. The
+// question is about an account, because that is what a token opens.
+func (q *watermarkQuestion) seq(ctx context.Context, account string) (uint64, error) {
+	where := q.base + "/api/v1/accounts/" + url.PathEscape(account) + "/events?limit=1"
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
 	if err != nil {
 		return 0, fmt.Errorf("ask the API: %w", err)
 	}
@@ -116,10 +141,13 @@ func (q watermarkQuestion) seq(ctx context.Context) (uint64, error) {
 		return 0, &apiError{resp.StatusCode, string(body[:min(len(body), 1000)])}
 	}
 	var answer struct {
-		Watermark query.Watermark `json:"watermark"`
+		Watermark *query.Watermark `json:"watermark"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
 		return 0, fmt.Errorf("read the API's answer: %w", err)
+	}
+	if answer.Watermark == nil {
+		return 0, errors.New("read the API's answer: it has no watermark")
 	}
 	return answer.Watermark.StreamSeq, nil
 }

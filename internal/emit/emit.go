@@ -63,6 +63,15 @@ func New(o Options) (*Generator, error) {
 	return g, nil
 }
 
+// Accounts are the names of the accounts, the first always acme.
+func (g *Generator) Accounts() []string {
+	names := make([]string, len(g.accounts))
+	for i, a := range g.accounts {
+		names[i] = a.name
+	}
+	return names
+}
+
 // rand is the source of one decision maker: of the same seed, name and number
 // always the same.
 func (g *Generator) rand(name string, number uint64) *rand.Rand {

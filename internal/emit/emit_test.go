@@ -204,3 +204,17 @@ func BenchmarkGenerate(b *testing.B) {
 		}
 	}
 }
+
+func TestTheFirstAccountIsTheOneOfTheExamples(t *testing.T) {
+	if got := generator(t, emit.Options{Accounts: 3, Users: 60, Seed: 1}).Accounts(); !slices.Equal(got, []string{"acme", "northwind", "contoso-pay"}) {
+		t.Errorf("accounts: %v", got)
+	}
+	g := generator(t, emit.Options{Accounts: 12, Users: 12, Seed: 1})
+	names := map[string]bool{}
+	for e := range g.Generate(noon.AddDate(0, 0, -30), noon) {
+		names[e.Account] = true
+	}
+	if all := g.Accounts(); !slices.Equal(slices.Sorted(maps.Keys(names)), slices.Sorted(slices.Values(all))) {
+		t.Errorf("accounts with events: %v, told: %v", names, all)
+	}
+}

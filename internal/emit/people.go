@@ -44,8 +44,8 @@ type device struct {
 }
 
 var companies = [...]string{
-	"northwind", "contoso-pay", "globex", "initech", "umbrella_retail",
-	"stark-supplies", "hooli", "wayne-logistics", "tyrell", "acme",
+	"acme", "northwind", "contoso-pay", "globex", "initech",
+	"umbrella_retail", "stark-supplies", "hooli", "wayne-logistics", "tyrell",
 }
 
 var firstNames = [...]string{

@@ -72,8 +72,8 @@ func (l *Loop) process(work context.Context, messages []*message, ackWait time.D
 	}
 	parked := l.park(work, invalid)
 	l.acknowledge(work, parked)
-	l.metrics.events.WithLabelValues("stored").Add(float64(len(stored)))
-	l.metrics.events.WithLabelValues("parked").Add(float64(len(parked)))
+	l.metrics.events.WithLabelValues(resultStored).Add(float64(len(stored)))
+	l.metrics.events.WithLabelValues(resultParked).Add(float64(len(parked)))
 	l.log.Debug("batch is stored",
 		zap.Int("batch_size", len(messages)),
 		zap.Int("parked", len(parked)),

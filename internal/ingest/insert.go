@@ -154,9 +154,9 @@ func (l *Loop) insertOnce(work context.Context, events []event.Stored) error {
 	defer cancel()
 	started := time.Now()
 	err := l.config.Sink.Insert(ctx, events)
-	result := "stored"
+	result := resultStored
 	if err != nil {
-		result = "failed"
+		result = resultFailed
 	}
 	l.metrics.insertSeconds.WithLabelValues(result).Observe(time.Since(started).Seconds())
 	return err

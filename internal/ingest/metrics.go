@@ -66,7 +66,38 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		lagSeconds:  gauge("lag_seconds", "Age of the watermark, by the stream's clock."),
 		expired:     gauge("expired_messages", "Messages that the stream's retention took before they were ingested."),
 	}
-	return m, m.register(registerer)
+	if err := m.register(registerer); err != nil {
+		return nil, err
+	}
+	m.begin()
+	return m, nil
+}
+
+// Results of a message and of an insert; otherReason is the reason of what is
+// parked for none of the known ones.
+const (
+	resultStored = "stored"
+	resultParked = "parked"
+	resultFailed = "failed"
+	otherReason  = "other"
+)
+
+// begin makes every series that there can be, with 0: what counts increases
+// does not see the first value of a series, and an alert would miss the first
+// message that is parked.
+func (m *metrics) begin() {
+	for _, result := range []string{resultStored, resultParked} {
+		m.events.WithLabelValues(result)
+	}
+	for _, reason := range append(event.Reasons(), ReasonRowRefused, otherReason) {
+		m.parked.WithLabelValues(string(reason))
+	}
+	for _, class := range []Class{Unknown, Retry, Split, Stop} {
+		m.retries.WithLabelValues(class.String())
+	}
+	for _, result := range []string{resultStored, resultFailed} {
+		m.insertSeconds.WithLabelValues(result)
+	}
 }
 
 // register registers the metrics, or takes over those that another loop of the
@@ -101,5 +132,5 @@ func reasonLabel(reason error) string {
 	if errors.As(reason, &e) && (e.Reason == ReasonRowRefused || slices.Contains(event.Reasons(), e.Reason)) {
 		return string(e.Reason)
 	}
-	return "other"
+	return otherReason
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"time"
 
 	"go.uber.org/zap"
@@ -75,11 +77,41 @@ func (s Server) Serve(ctx context.Context) error {
 	return nil
 }
 
+// CheckAddress gives a [UsageError] that names the setting unless address is
+// HOST:PORT with a port that there can be. An empty host means every address of
+// the machine.
+func CheckAddress(setting, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return Usagef("%s: %q is not HOST:PORT with a port of 0 to 65535 (--%s or %s)",
+			setting, address, flagName(setting), envName(setting))
+	}
+	return nil
+}
+
+// Loopback tells whether only this machine reaches a listener on the address
+// HOST:PORT. A name counts when all
+// that it stands for are loopback addresses.
+func Loopback(ctx context.Context, address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return false
+	}
+	all, err := net.DefaultResolver.LookupIPAddr(ctx, host) // of an address: itself
+	if err != nil {
+		return false
+	}
+	return !slices.ContainsFunc(all, func(a net.IPAddr) bool { return !a.IP.IsLoopback() })
+}
+
 // Listen listens on a TCP address, HOST:PORT; port 0 takes a free one. The
 // error names the setting and what to do.
 func Listen(ctx context.Context, setting, address string) (net.Listener, error) {
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		return nil, Usagef("%s: %q is not HOST:PORT", setting, address)
+	if err := CheckAddress(setting, address); err != nil {
+		return nil, err
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {

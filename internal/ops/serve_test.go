@@ -257,3 +257,28 @@ func TestLoggerWritesJSONWithUTCTimesAndObeysItsLevel(t *testing.T) {
 		t.Fatal("an unknown level was taken")
 	}
 }
+
+func TestAnAddressToListenOnIsHostAndPortAndTheErrorNamesTheFlag(t *testing.T) {
+	for _, good := range []string{"127.0.0.1:0", ":65535", "[::1]:8080", "localhost:1"} {
+		if err := ops.CheckAddress("http.addr", good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1", "127.0.0.1:http", "::1:80"} {
+		var usage *ops.UsageError
+		if err := ops.CheckAddress("http.addr", bad); !errors.As(err, &usage) || !strings.Contains(err.Error(), "--http-addr or LOGINAUDIT_HTTP_ADDR") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}
+
+func TestLoopbackIsWhatOnlyThisMachineReaches(t *testing.T) {
+	for address, want := range map[string]bool{
+		"127.0.0.1:1": true, "127.8.9.1:1": true, "[::1]:1": true, "localhost:1": true,
+		":1": false, "0.0.0.0:1": false, "[::]:1": false, "192.0.2.1:1": false, "nowhere": false, "a b:1": false,
+	} {
+		if got := ops.Loopback(t.Context(), address); got != want {
+			t.Errorf("%s: %v", address, got)
+		}
+	}
+}

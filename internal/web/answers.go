@@ -70,7 +70,7 @@ func (s *Server) user(w http.ResponseWriter, r *http.Request) error {
 	}
 	detail, err := s.store.User(r.Context(), q.account(), *q.asked.Username, asOf)
 	if err != nil {
-		return fmt.Errorf("show user: %w", err)
+		return missing(fmt.Errorf("show user: %w", err), noSuchUser(asOf))
 	}
 	detail.Sessions = list(detail.Sessions)
 	return writeJSON(w, detail)
@@ -87,7 +87,7 @@ func (s *Server) attempts(w http.ResponseWriter, r *http.Request) error {
 	}
 	page, err := s.store.Attempts(r.Context(), q.account(), filter)
 	if err != nil {
-		return fmt.Errorf("list attempts: %w", err)
+		return missing(fmt.Errorf("list attempts: %w", err), noSuchUser(filter.AsOf))
 	}
 	for i := range page.Attempts {
 		page.Attempts[i].EventIDs = list(page.Attempts[i].EventIDs)
@@ -102,7 +102,7 @@ func (s *Server) userEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeEvents(w, r, q, s.store.UserEvents)
+	return missing(writeEvents(w, r, q, s.store.UserEvents), noSuchName)
 }
 
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
@@ -133,7 +133,7 @@ func writeEvents(w http.ResponseWriter, r *http.Request, q question, ask eventsO
 func (s *Server) event(w http.ResponseWriter, r *http.Request) error {
 	id, err := nameOf(r, "id")
 	if err != nil {
-		return err
+		return missing(err, noSuchEvent(query.EventQuestion{}))
 	}
 	q, err := s.question(r)
 	if err != nil {
@@ -145,7 +145,7 @@ func (s *Server) event(w http.ResponseWriter, r *http.Request) error {
 	}
 	details, err := s.store.Event(r.Context(), q.account(), ask)
 	if err != nil {
-		return fmt.Errorf("show event: %w", err)
+		return missing(fmt.Errorf("show event: %w", err), noSuchEvent(ask))
 	}
 	details.Versions = list(details.Versions)
 	details.Attempt.EventIDs = list(details.Attempt.EventIDs)

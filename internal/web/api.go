@@ -153,7 +153,7 @@ func (s *Server) question(r *http.Request) (question, error) {
 func (s *Server) userQuestion(r *http.Request) (q question, err error) {
 	username, err := nameOf(r, "username")
 	if err != nil {
-		return q, err
+		return q, missing(err, noSuchName)
 	}
 	q, err = s.question(r)
 	q.asked.Username = &username

@@ -248,6 +248,26 @@ func TestBrowserFindsNoViolationAndNoOverflowOnAnyPageOfAnyWidth(t *testing.T) {
 	}
 }
 
+func TestBrowserKeepsRefreshBesideTheFieldsOfEveryForm(t *testing.T) {
+	b, server, token := browse(t)
+	tab := b.Tab(t, uitest.Options{})
+	signIn(t, tab, server, token, acmePages)
+	for _, path := range []string{"", "/users/admin", "/users/admin?view=events", "/events"} {
+		tab.Go(server.URL + acmePages + path)
+		for _, width := range []int{800, 1024, 1280, 1360, 1920} {
+			tab.Resize(uitest.Options{Width: width, Height: 800})
+			if below := uitest.Eval[bool](tab, `Math.min(...[...document.querySelectorAll(".ask .field")].map((e) => e.getBoundingClientRect().bottom)) <
+				document.querySelector("#refresh").getBoundingClientRect().top`); below {
+				t.Errorf("%s at %d px: Refresh is below the fields", path, width)
+			}
+			lines := uitest.Eval[int](tab, `new Set([...document.querySelectorAll(".ask .field")].map((e) => Math.round(e.getBoundingClientRect().top))).size`)
+			if width >= 1280 && lines != 1 {
+				t.Errorf("%s at %d px: the fields take %d lines", path, width, lines)
+			}
+		}
+	}
+}
+
 // smallTargets lists some of what is too small to be hit, but for links in
 // sentences (WCAG 2.5.8).
 const smallTargets = `[...document.querySelectorAll("a, button, input, select, summary")]

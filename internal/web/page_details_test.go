@@ -160,3 +160,18 @@ func TestCodesHaveTheirNamesForEyesAndForAssistiveTechnology(t *testing.T) {
 		}
 	}
 }
+
+func TestPageOfDetailsLeadsBackToTheUser(t *testing.T) {
+	s := newPlainStore(stored(t, eventAt(time.Minute, "named", "a/b", 1), eventAt(time.Minute, "nameless", "", 13))...)
+	p := visit(t, s, acmePages+"/events/named")
+	if got := p.texts(t, ".crumbs li"); !slices.Equal(got, []string{"Users", "a/b", "Security details"}) {
+		t.Errorf("the way here is %q", got)
+	}
+	if users, user := p.href(t, ".crumbs li:first-child a"), p.href(t, ".crumbs li.who a"); users != acmePages || user != acmePages+"/users/a%2Fb" {
+		t.Errorf("it leads to %s and %s", users, user)
+	}
+	p = visit(t, s, acmePages+"/events/nameless")
+	if got := p.texts(t, ".crumbs li"); !slices.Equal(got, []string{"Events", "Security details"}) || p.href(t, ".crumbs a") != acmePages+"/events" {
+		t.Errorf("without a username the way here is %q", got)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"go.uber.org/zap"
@@ -83,10 +84,33 @@ func forbidden(right access.Right, account string) error {
 }
 
 var (
-	errNoPath = notFound.because(notFound.detail)
+	errNoPath = notFound.because("there is no such path, or it is about an account that is not yours to know of")
 	errMethod = wrongMethod.because(wrongMethod.detail)
 	errOrigin = crossOrigin.because(crossOrigin.detail)
 )
+
+// Details of what is not found. They do not repeat what was asked for: that is
+// anyone's text.
+const noSuchName = "no event of this account has this username"
+
+func noSuchUser(asOf time.Time) string {
+	return "no event of this account up to " + query.At(asOf).String() + " has this username"
+}
+
+func noSuchEvent(q query.EventQuestion) string {
+	if q.StreamSeq != 0 {
+		return "no event of this account has this id and this stream_seq"
+	}
+	return "no event of this account has this id"
+}
+
+// missing is err, with words for what is not found.
+func missing(err error, detail string) error {
+	if errors.Is(err, query.ErrNotFound) {
+		return notFound.because(detail)
+	}
+	return err
+}
 
 // describe decides what the asker is told of an error. What is not known is
 // our fault, and its text stays inside.

@@ -523,3 +523,27 @@ func TestFailureWithoutAPageIsPlainText(t *testing.T) {
 		t.Errorf("the error says %s", text)
 	}
 }
+
+func TestRequestsForWhatDoesNotExistAreToldWhatIsMissingWithoutItsText(t *testing.T) {
+	const hostile = "%3Cscript%3E"
+	for path, want := range map[string]string{
+		acme + "/users/" + hostile + "?as_of=2026-11-01T00:00:00Z":          "no event of this account up to 2026-11-01T00:00:00.000000Z has this username",
+		acme + "/users/" + hostile + "/attempts?as_of=2026-11-01T00:00:00Z": "no event of this account up to 2026-11-01T00:00:00.000000Z has this username",
+		acme + "/users/" + hostile + "/events":                              "no event of this account has this username",
+		acme + "/users/%FF":                                                 "no event of this account has this username",
+		acme + "/events/" + hostile:                                         "no event of this account has this id",
+		acme + "/events/" + hostile + "?stream_seq=7":                       "no event of this account has this id and this stream_seq",
+		acme + "/events/%FF":                                                "no event of this account has this id",
+		acme + "/" + hostile:                                                "there is no such path, or it is about an account that is not yours to know of",
+	} {
+		s := serve(t)
+		s.shapes.err = fmt.Errorf("ask: %w", query.ErrNotFound)
+		w := s.get(path)
+		if p := wantProblem(t, w, notFound); p.Detail != want {
+			t.Errorf("%s: %q, want %q", path, p.Detail, want)
+		}
+		if strings.Contains(w.Body.String(), "script") {
+			t.Errorf("%s: the answer repeats what was asked: %s", path, w.Body)
+		}
+	}
+}

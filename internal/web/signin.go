@@ -38,7 +38,8 @@ func (s *Server) showSignIn(w http.ResponseWriter, r *http.Request) {
 	s.pages.signIn(w, r, http.StatusOK, signInView{Code: q.Get("code"), Next: localPath(q.Get("next"))})
 }
 
-// signIn takes the fields code or token, and next.
+// signIn takes the fields code or token, and next. A code that is spent is no
+// failure for who is signed in already: they followed the same link again.
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
 		s.fail(w, r, badForm(err))
@@ -50,6 +51,10 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // localPath stays on this host
 			return
 		}
+	}
+	if _, err := s.authenticate(r); err == nil && r.PostForm.Get("token") == "" {
+		http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // localPath stays on this host
+		return
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="loginaudit"`)
 	s.pages.signIn(w, r, http.StatusUnauthorized, signInView{Next: next, Failed: true})

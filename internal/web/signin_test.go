@@ -27,6 +27,23 @@ func TestSignInByLinkTakesAButtonAndWorksOnce(t *testing.T) {
 	}
 }
 
+func TestSignInByASpentLinkLeadsOnWhoIsSignedInAlready(t *testing.T) {
+	s := serve(t)
+	spent := url.Values{"code": {s.access.NewCode()}, "next": {"/x"}}
+	cookie := cookies(s.form("/sign-in", spent))[0]
+	again := s.form("/sign-in", spent, cookie)
+	if again.Code != http.StatusSeeOther || again.Header().Get("Location") != "/x" || len(cookies(again)) != 0 {
+		t.Errorf("the link again: %d %v", again.Code, again.Header())
+	}
+	if token := s.form("/sign-in", url.Values{"token": {"wrong"}}, cookie); token.Code != http.StatusUnauthorized {
+		t.Errorf("a wrong token: %d", token.Code)
+	}
+	s.form("/sign-out", nil, cookie)
+	if out := s.form("/sign-in", spent, cookie); out.Code != http.StatusUnauthorized {
+		t.Errorf("after the sign-out: %d", out.Code)
+	}
+}
+
 func TestSignInByTokenOpensTheAPIUntilSignOut(t *testing.T) {
 	s := serve(t)
 	res := s.form("/sign-in", url.Values{"token": {s.token.Secret()}})
