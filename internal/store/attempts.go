@@ -119,17 +119,12 @@ func foldSQL(grouping string) string {
 		FROM (SELECT *, ` + placeSQL + ` AS place FROM events_by_user WHERE ` + grouping + `)`
 }
 
-// sessionScope is what the attempts statement looks at beyond its filter.
-type sessionScope struct {
-	// sessions are the only session ids to answer; '' is the unnamed session.
-	sessions []string
-}
-
 // attemptsStatement selects attempts as they are at f.AsOf. The projection
 // knows the present only; a session with a later event is folded from the
 // events instead. Events without session_id are attempts of their own, unless
-// only names sessions: then the unnamed session is one like any other.
-func (db *DB) attemptsStatement(account string, f query.AttemptFilter, only *sessionScope) statement {
+// only, if not nil, lists the session ids to answer: then the unnamed session,
+// ”, is one like any other.
+func (db *DB) attemptsStatement(account string, f query.AttemptFilter, only []string) statement {
 	scope := where(account)
 	scope.bind("username = {username:String}", "username", f.Username)
 	scope.params["as_of"] = micros(f.AsOf)
@@ -137,7 +132,7 @@ func (db *DB) attemptsStatement(account string, f query.AttemptFilter, only *ses
 	sessions, alone := "session_id != ''", aloneSQL(scope, f)
 	if only != nil {
 		sessions, alone = "session_id IN {sessions:Array(String)}", ""
-		scope.params["sessions"] = only.sessions
+		scope.params["sessions"] = only
 	}
 	named := scope.String() + " AND " + sessions
 	sql := `

@@ -129,9 +129,8 @@ func (db *DB) describeAttempt(ctx context.Context, account string, d *query.Even
 		d.AttemptEvents = []query.Event{e}
 		return nil
 	}
-	scope := &sessionScope{sessions: []string{*e.SessionID}}
 	f := query.AttemptFilter{AsOf: asOf, Username: e.Username}
-	rows, err := db.scanAttempts(ctx, account, db.attemptsStatement(account, f, scope))
+	rows, err := db.scanAttempts(ctx, account, db.attemptsStatement(account, f, []string{*e.SessionID}))
 	if err != nil {
 		return err
 	}
@@ -241,7 +240,7 @@ func (db *DB) openSessions(ctx context.Context, account, username string, asOf t
 		return []query.Session{}, err
 	}
 	f := query.AttemptFilter{AsOf: asOf, Username: username}
-	rows, err := db.scanAttempts(ctx, account, db.attemptsStatement(account, f, &sessionScope{sessions: open}))
+	rows, err := db.scanAttempts(ctx, account, db.attemptsStatement(account, f, open))
 	if err != nil {
 		return nil, err
 	}
