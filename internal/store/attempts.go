@@ -123,7 +123,7 @@ func foldSQL(grouping string) string {
 // knows the present only; a session with a later event is folded from the
 // events instead. Events without session_id are attempts of their own, unless
 // only, if not nil, lists the session ids to answer: then the unnamed session,
-// ”, is one like any other.
+// whose id is empty, is one like any other.
 func (db *DB) attemptsStatement(account string, f query.AttemptFilter, only []string) statement {
 	scope := where(account)
 	scope.bind("username = {username:String}", "username", f.Username)
