@@ -34,6 +34,19 @@ func benchmarkDecode(b *testing.B, message string) {
 	}
 }
 
+// BenchmarkDecoder is what the ingest worker does with each message.
+func BenchmarkDecoder(b *testing.B) {
+	var d Decoder
+	body := []byte(benchMessage)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := d.Decode(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkContentHash(b *testing.B) {
 	body := []byte(benchUnsorted)
 	b.ReportAllocs()

@@ -17,7 +17,7 @@ import (
 // It refuses, with an [*Error], what is not one JSON object of at most
 // [MaxBody] bytes by the rules of the contract; it does not look at the fields.
 func Canonical(body []byte) ([]byte, error) {
-	d, err := scanMessage(string(body))
+	d, err := scanMessage(string(body), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -31,25 +31,13 @@ func Canonical(body []byte) ([]byte, error) {
 // ContentHash is the identity of a message: the first 16 bytes of SHA-256 over
 // its canonical form. It refuses what [Canonical] refuses.
 func ContentHash(body []byte) (Hash, error) {
-	d, err := scanMessage(string(body))
+	d, err := scanMessage(string(body), nil)
 	if err != nil {
 		return Hash{}, err
 	}
-	h, err := d.hash(body)
+	var decoder Decoder
+	h, err := decoder.hash(&d)
 	return h, asError(err)
-}
-
-// hash hashes the message that was read from the body. A body that is its own
-// canonical form, as [Encode] writes it, is hashed as it is.
-func (d *document) hash(body []byte) (Hash, *Error) {
-	if d.canonical {
-		return sum(body), nil
-	}
-	out, err := d.appendCanonical(make([]byte, 0, len(body)))
-	if err != nil {
-		return Hash{}, err
-	}
-	return sum(out), nil
 }
 
 // appendCanonical writes the canonical form of a message.

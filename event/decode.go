@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/netip"
+	"unsafe"
 )
 
 // Decode reads one message of the contract and gives its event and its
@@ -22,29 +23,68 @@ import (
 // and the time of receipt are checked by [Event.CheckSubject] and
 // [Event.CheckReceived]. The event shares no memory with body.
 func Decode(body []byte) (Event, Hash, error) {
-	d, err := scanMessage(string(body))
+	var d Decoder
+	return d.decode(string(body))
+}
+
+// Decoder decodes one message after another with next to no garbage. The zero
+// value is ready. It is not safe for concurrent use.
+type Decoder struct {
+	nodes     []node
+	canonical []byte
+	reader    fieldReader
+	event     Event
+}
+
+// Decode is the function [Decode], but the event shares the body's memory: the
+// body must not change while the event, or a text of it, is in use.
+func (d *Decoder) Decode(body []byte) (Event, Hash, error) {
+	if len(body) == 0 {
+		return d.decode("")
+	}
+	return d.decode(unsafe.String(&body[0], len(body))) //nolint:gosec // the promise above makes the body a string
+}
+
+// decode keeps what it allocated for the next message.
+func (d *Decoder) decode(src string) (Event, Hash, error) {
+	doc, err := scanMessage(src, d.nodes[:0])
 	if err != nil {
 		return Event{}, Hash{}, err
 	}
-	hash, err := d.hash(body)
+	d.nodes = doc.nodes
+	hash, err := d.hash(&doc)
 	if err != nil {
 		return Event{}, Hash{}, err
 	}
-	r := fieldReader{document: &d}
-	var e Event
-	if r.read(&e); r.err == nil {
+	d.reader, d.event = fieldReader{document: doc}, Event{}
+	r, e := &d.reader, &d.event
+	if r.read(e); r.err == nil {
 		r.err = e.check()
 	}
 	if r.err != nil {
 		return Event{}, Hash{}, r.err
 	}
-	return e, hash, nil
+	return *e, hash, nil
+}
+
+// hash hashes a message. One that is its own canonical form, as [Encode] writes
+// it, is hashed as it is.
+func (d *Decoder) hash(doc *document) (Hash, *Error) {
+	if doc.canonical {
+		//nolint:gosec // it is only read: a copy of every message would be all that this spares
+		return sum(unsafe.Slice(unsafe.StringData(doc.src), len(doc.src))), nil
+	}
+	var err *Error
+	if d.canonical, err = doc.appendCanonical(d.canonical[:0]); err != nil {
+		return Hash{}, err
+	}
+	return sum(d.canonical), nil
 }
 
 // fieldReader reads the fields of a scanned message; after the first error it
 // reads nothing more.
 type fieldReader struct {
-	*document
+	document
 	// at is the index of each field's value; 0, the message itself, is none.
 	at  [fieldCount]int32
 	err *Error

@@ -130,7 +130,7 @@ func canonicalMembers(t testing.TB, unknown map[string]json.RawMessage) map[stri
 	}
 	all := map[string]json.RawMessage{}
 	for name, value := range unknown {
-		d, err := scanText(string(value), 1)
+		d, err := scanText(string(value), 1, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

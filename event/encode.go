@@ -141,7 +141,7 @@ func (w *eventWriter) member(name string, value json.RawMessage) {
 		return
 	}
 	w.begin(name)
-	d, err := scanText(string(value), 1)
+	d, err := scanText(string(value), 1, nil)
 	if err == nil {
 		c := canonicalWriter{document: &d, out: w.out}
 		err = c.value(0)

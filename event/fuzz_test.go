@@ -28,6 +28,7 @@ func FuzzDecode(f *testing.F) {
 	addMessages(f, func(body []byte) { f.Add(body) })
 	f.Fuzz(func(t *testing.T, body []byte) {
 		e, hash, err := Decode(body)
+		checkDecoder(t, body, e, hash, err)
 		if err != nil {
 			asReason(t, err)
 			return
@@ -100,4 +101,18 @@ func FuzzTime(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) { checkTimeAgainstStandardLibrary(t, in) })
+}
+
+// checkDecoder checks that a decoder that has read other messages says what
+// Decode says.
+func checkDecoder(t *testing.T, body []byte, e Event, hash Hash, err error) {
+	t.Helper()
+	var d Decoder
+	for _, before := range []string{benchUnsorted, `{"a":[{}`, benchMessage} {
+		_, _, _ = d.Decode([]byte(before)) // only what it leaves behind matters
+		got, gotHash, gotErr := d.Decode(body)
+		if !reflect.DeepEqual(got, e) || gotHash != hash || !reflect.DeepEqual(gotErr, err) {
+			t.Fatalf("Decoder says %+v, %s, %v; Decode says %+v, %s, %v", got, gotHash, gotErr, e, hash, err)
+		}
+	}
 }

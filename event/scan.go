@@ -82,21 +82,23 @@ type scanner struct {
 	top string
 }
 
-// scanMessage reads a whole message: one object and nothing after it.
-func scanMessage(src string) (document, *Error) {
+// scanMessage reads a whole message: one object and nothing after it. The nodes
+// are added to room.
+func scanMessage(src string, room []node) (document, *Error) {
 	if len(src) > MaxBody {
 		return document{}, fail(ReasonTooLarge, fieldUnknown,
 			"has %d bytes; at most %d are allowed", len(src), MaxBody)
 	}
-	d, err := scanText(src, 0)
+	d, err := scanText(src, 0, room)
 	if err == nil && d.nodes[0].kind != valueObject {
 		err = fail(ReasonNotObject, fieldUnknown, "is %s; only an object is allowed", d.nodes[0].kind.name())
 	}
 	return d, err
 }
 
-// scanText reads one JSON value that lies depth levels deep.
-func scanText(src string, depth int) (document, *Error) {
+// scanText reads one JSON value that lies depth levels deep. The nodes are added
+// to room.
+func scanText(src string, depth int, room []node) (document, *Error) {
 	if !utf8.ValidString(src) {
 		return document{}, fail(ReasonInvalidUTF8, fieldUnknown,
 			"is not valid UTF-8 at byte %d; only UTF-8 is allowed", invalidAt(src))
@@ -105,7 +107,10 @@ func scanText(src string, depth int) (document, *Error) {
 		return document{}, fail(ReasonNotJSON, fieldUnknown,
 			"is not JSON: it begins with a UTF-8 byte order mark; only JSON text without one is allowed")
 	}
-	s := scanner{document: document{src: src, nodes: make([]node, 0, roomNodes), canonical: true}}
+	if cap(room) == 0 {
+		room = make([]node, 0, roomNodes)
+	}
+	s := scanner{document: document{src: src, nodes: room, canonical: true}}
 	s.space()
 	if depth == 0 && !s.begins() {
 		return document{}, s.syntax("a JSON object")
