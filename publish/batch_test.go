@@ -204,7 +204,7 @@ func TestFullStreamEndsABatchAndTellsWhichEventsAreIn(t *testing.T) {
 
 func TestBatchWithoutAStreamIsBoundedInTime(t *testing.T) {
 	nc := connect(t, server(t, nil))
-	p := publisher(t, nc, publish.Options{BatchTimeout: 50 * time.Millisecond, BatchMessages: 2})
+	p := publisher(t, nc, publish.Options{BatchTimeout: 300 * time.Millisecond, BatchMessages: 2})
 	results, err := p.PublishBatch(t.Context(), logins(10))
 	wantError(t, err, publish.ErrUnavailable, false)
 	for i, r := range results {

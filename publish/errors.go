@@ -27,15 +27,27 @@ var (
 	// ErrUnavailable: there is no connection, or no stream takes the subject. It
 	// may pass.
 	ErrUnavailable = errors.New("the stream is not available")
-	// ErrTimeout: no answer came in time. The event may be in the stream.
+	// ErrTimeout: no answer came in time, from the stream or, with an outbox, from
+	// its disk. The event may be stored all the same, see [Error.Unknown].
 	ErrTimeout = errors.New("no acknowledgement came in time")
 	// ErrCanceled: the caller's context was cancelled. The error wraps
 	// [context.Canceled] too.
 	ErrCanceled = errors.New("publishing was cancelled")
+	// ErrOutboxFull: the event could not be delivered now, and the outbox holds as
+	// much as it may. The error wraps the delivery's error too, if it was tried.
+	ErrOutboxFull = errors.New("the outbox is full")
+	// ErrOutboxDisk: the outbox could not be written. It may pass.
+	ErrOutboxDisk = errors.New("the outbox cannot be written")
+	// ErrOutboxClosed: the outbox takes no more events.
+	ErrOutboxClosed = errors.New("the outbox is closed")
 	// ErrRefused: the stream refuses the message for a reason that none of the
 	// other kinds tells; the error's text does.
 	ErrRefused = errors.New("the stream refused the event")
 )
+
+// ErrOutboxLocked is what [Publisher.OpenOutbox] gives while another process, or
+// another Outbox of this one, has the directory.
+var ErrOutboxLocked = errors.New("the outbox is in use by another publisher")
 
 // Error is every error of this package's publishing. errors.Is finds its kind
 // and its cause.
@@ -45,7 +57,8 @@ type Error struct {
 	// Code is the JetStream error code (err_code) that the server gave, or 0.
 	Code int
 	// Unknown tells that the message was sent at least once without an answer,
-	// so that it may be in the stream. Publishing it again is safe.
+	// so that it may be in the stream, or may be in the outbox and be delivered
+	// later. Publishing it again is safe.
 	Unknown bool
 
 	cause error

@@ -105,7 +105,7 @@ func TestBodyOverTheContractsLimitIsNotSent(t *testing.T) {
 
 func TestMissingStreamIsToldAsUnavailableAfterTheTimeout(t *testing.T) {
 	nc := connect(t, server(t, nil))
-	_, err := publisher(t, nc, publish.Options{Timeout: 50 * time.Millisecond}).Publish(t.Context(), login("e-1"))
+	_, err := publisher(t, nc, publish.Options{Timeout: 300 * time.Millisecond}).Publish(t.Context(), login("e-1"))
 	wantError(t, err, publish.ErrUnavailable, false)
 }
 
@@ -239,7 +239,7 @@ func TestStoppedServerIsToldAsUnavailableAndNothingIsKeptForLater(t *testing.T) 
 	s := server(t, nil)
 	lost := make(chan struct{})
 	nc := connect(t, s, nats.DisconnectErrHandler(func(*nats.Conn, error) { close(lost) }))
-	p := publisher(t, nc, publish.Options{Timeout: 50 * time.Millisecond})
+	p := publisher(t, nc, publish.Options{Timeout: 300 * time.Millisecond})
 	s.Shutdown()
 	s.WaitForShutdown()
 	<-lost

@@ -108,7 +108,10 @@ type backoff struct {
 	next time.Duration
 }
 
-// wait pauses; it reports false, without using the time up, when ctx ends first.
+// leastTry is the least time in which an answer can be expected.
+const leastTry = 25 * time.Millisecond
+
+// wait pauses; it reports false when ctx ends first, or would end right after.
 func (b *backoff) wait(ctx context.Context) bool {
 	if b.next == 0 {
 		b.next = b.base
@@ -117,6 +120,9 @@ func (b *backoff) wait(ctx context.Context) bool {
 	b.next = min(2*b.next, 10*b.base)
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < pause+leastTry {
+		timer.Stop() // what is left is no time for another try
+	}
 	select {
 	case <-ctx.Done():
 		return false

@@ -16,9 +16,13 @@
 // [Publisher.Bulk], which use JetStream's atomic batches: a server that syncs
 // every write takes them many times faster than single messages.
 //
+// An [Outbox] around a publisher keeps on disk what cannot be delivered now, and
+// delivers it later.
+//
 // All of it is safe for concurrent use and needs no other permission than to
-// publish on login.events.> and to receive on its own inbox. Publishing keeps
-// no goroutine between calls.
+// publish on login.events.> and to receive on its own inbox. Without an
+// outbox, publishing keeps no goroutine between calls, unless the connection
+// hangs: then what it was handed lasts until the client library gives it up.
 package publish
 
 import (
@@ -41,10 +45,15 @@ type Publisher struct {
 	// noBatches is set once the stream or the server told that it takes no
 	// atomic batches; then bulk goes out as single messages.
 	noBatches atomic.Bool
+	// places bounds the requests that are inside the client library.
+	places chan struct{}
 }
 
-// Receipt is the stream's acknowledgement: the event is stored.
+// Receipt tells where the event is stored: in the stream, unless InOutbox.
 type Receipt struct {
+	// InOutbox tells that the event is not in the stream yet: it lies on this
+	// machine's disk and will be delivered. StreamSeq is 0. Only [Outbox] gives it.
+	InOutbox bool
 	// StreamSeq is the event's sequence in the stream. Of a duplicate it is that
 	// of the message which the stream has already; 0 where it is not told.
 	StreamSeq uint64
@@ -69,7 +78,7 @@ func New(nc *nats.Conn, options Options) (*Publisher, error) {
 	if err := options.validate(); err != nil {
 		return nil, fmt.Errorf("create publisher: %w", err)
 	}
-	return &Publisher{nc: nc, options: options}, nil
+	return &Publisher{nc: nc, options: options, places: make(chan struct{}, maxRequests)}, nil
 }
 
 // Publish checks and encodes an event, sends it and waits until the stream has
@@ -98,19 +107,30 @@ func (p *Publisher) publish(ctx context.Context, m Message, timeout time.Duratio
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errOutOfTime)
 	defer cancel()
 	pause := backoff{base: p.options.RetryPause}
+	var last *Error
 	for try := 1; ; try++ {
-		answer, err := p.request(ctx, p.newMsg(m))
-		if err == nil && answer.staged {
-			err = &Error{Kind: ErrRefused, Unknown: true, cause: errNoAcknowledgement}
-		}
+		answer, err := p.once(ctx, m)
 		if err == nil {
 			// A duplicate of a try of ours whose answer got lost is our own.
 			return Receipt{StreamSeq: answer.Sequence, Duplicate: answer.Duplicate && !unknown, Tries: try}, nil
 		}
 		unknown = unknown || err.Unknown
+		if last != nil && (errors.Is(err.cause, errHangs) || errors.Is(err.cause, context.DeadlineExceeded)) {
+			err = last // the time was over; the try before it tells more
+		}
+		last = err
 		err.Unknown = unknown
 		if !err.retry || !pause.wait(ctx) {
 			return Receipt{}, err.orContext(ctx)
 		}
 	}
+}
+
+// once sends one message and waits for its acknowledgement, once.
+func (p *Publisher) once(ctx context.Context, m Message) (answer, *Error) {
+	a, err := p.request(ctx, p.newMsg(m))
+	if err == nil && a.staged {
+		err = &Error{Kind: ErrRefused, Unknown: true, cause: errNoAcknowledgement}
+	}
+	return a, err
 }

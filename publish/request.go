@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -28,23 +30,75 @@ type answer struct {
 	staged bool
 }
 
-// request sends one message and waits for its answer, once.
+// maxRequests is how many requests may be inside the client library at the same
+// time. A connection that hangs keeps each of them for up to its write timeout
+// (nats.FlusherTimeout, a minute); this bounds how many can pile up.
+const maxRequests = 4096
+
+// request sends one message and waits for its answer, once, and never longer
+// than ctx: the client library writes to the socket under a lock, so that a
+// connection which hangs holds up whoever calls it, whatever their deadline.
 func (p *Publisher) request(ctx context.Context, m *nats.Msg) (answer, *Error) {
-	if err := p.connected(); err != nil {
-		return answer{}, err
-	}
 	if err := ctx.Err(); err != nil {
 		return answer{}, &Error{Kind: ErrTimeout, cause: err}
 	}
-	before := p.nc.LastError()
-	try, cancel := context.WithTimeout(ctx, p.options.TryTimeout)
+	select {
+	case p.places <- struct{}{}:
+	case <-ctx.Done():
+		return answer{}, &Error{Kind: ErrTimeout, cause: errHangs}
+	}
+	type outcome struct {
+		answer answer
+		err    *Error
+	}
+	done := make(chan outcome, 1)
+	var begun atomic.Bool // by the exchange, which then sends; or by its end here, which then does not
+	ctx, cancel := context.WithTimeout(ctx, p.options.TryTimeout+tryGrace)
 	defer cancel()
-	reply, err := p.nc.RequestMsgWithContext(try, m)
+	go func() {
+		defer func() { <-p.places }()
+		a, err := p.exchange(ctx, m, &begun)
+		done <- outcome{a, err}
+	}()
+	select {
+	case o := <-done:
+		return o.answer, o.err
+	case <-ctx.Done():
+		return answer{}, &Error{Kind: ErrTimeout, Unknown: !begun.CompareAndSwap(false, true), cause: errHangs, retry: true}
+	}
+}
+
+// errHangs is the cause where the client library did not come back in time.
+var errHangs = errors.New("the connection hangs")
+
+// exchange does what request promises, but for hanging connections. It ends
+// before ctx does, so that its reason is heard.
+func (p *Publisher) exchange(ctx context.Context, m *nats.Msg, begun *atomic.Bool) (answer, *Error) {
+	if err := p.connected(); err != nil {
+		return answer{}, err
+	}
+	before := p.nc.LastError()
+	if !begun.CompareAndSwap(false, true) {
+		return answer{}, &Error{Kind: ErrTimeout, cause: errHangs}
+	}
+	end, _ := ctx.Deadline()
+	left := time.Until(end)
+	ctx, cancel := context.WithTimeout(ctx, min(p.options.TryTimeout, left-min(left/10, tryMargin)))
+	defer cancel()
+	reply, err := p.nc.RequestMsgWithContext(ctx, m)
 	if err != nil {
 		return answer{}, p.requestError(m.Subject, err, before)
 	}
 	return p.parseAnswer(reply)
 }
+
+// The client library has tryGrace to come back when a try is over, after which
+// its connection counts as hanging. Where ctx ends sooner, the try is shorter by
+// tryMargin, or a tenth of it, so that the reason of a failure is still heard.
+const (
+	tryGrace  = time.Second
+	tryMargin = 100 * time.Millisecond
+)
 
 // connected refuses to send while there is no connection: the client library
 // would keep the message and send it at some later time, when the caller has

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -14,10 +16,45 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/loginaudit/loginaudit/event"
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 	"github.com/loginaudit/loginaudit/publish"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// programs are what this test binary is when it is called by their name.
+func programs() map[string]func(args []string) int {
+	return map[string]func([]string) int{
+		killedProgram:  publishUntilKilled,
+		limitedProgram: publishOnLimitedDisk,
+	}
+}
+
+func TestMain(m *testing.M) {
+	if run, ok := programs()[filepath.Base(os.Args[0])]; ok {
+		os.Exit(run(os.Args[1:]))
+	}
+	// A NATS server that is stopped while it takes messages may leave goroutines
+	// of its store behind. They are the server's, which no auth service contains.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction(natsServer+".(*msgBlock).flushLoop"),
+		goleak.IgnoreAnyFunction(natsServer+".(*fileStore).flushStreamStateLoop"),
+		goleak.IgnoreAnyFunction(natsServer+"/ats.Register.func1"),
+	)
+}
+
+const natsServer = "github.com/nats-io/nats-server/v2/server"
+
+// start starts one of programs as a process of its own.
+func start(t testing.TB, program string, args ...string) *testsystem.Process {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), exe, args...) // Start ends it
+	cmd.Args[0] = program
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
+	return testsystem.Start(t, cmd)
+}
 
 // startServer starts a real NATS server with JetStream; change may alter its options.
 func startServer(dir string, change func(*natsserver.Options)) (*natsserver.Server, error) {
