@@ -42,7 +42,7 @@ func (d *Decoder) Decode(body []byte) (Event, Hash, error) {
 	if len(body) == 0 {
 		return d.decode("")
 	}
-	return d.decode(unsafe.String(&body[0], len(body))) //nolint:gosec // the promise above makes the body a string
+	return d.decode(unsafe.String(&body[0], len(body)))
 }
 
 // decode keeps what it allocated for the next message.
@@ -71,7 +71,7 @@ func (d *Decoder) decode(src string) (Event, Hash, error) {
 // it, is hashed as it is.
 func (d *Decoder) hash(doc *document) (Hash, *Error) {
 	if doc.canonical {
-		//nolint:gosec // it is only read: a copy of every message would be all that this spares
+		// It is only read; a copy of every message is what this spares.
 		return sum(unsafe.Slice(unsafe.StringData(doc.src), len(doc.src))), nil
 	}
 	var err *Error

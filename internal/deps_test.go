@@ -43,6 +43,8 @@ var siblings = []siblingRule{
 	{"internal/testserver", []string{"*"}, "tests only"},
 	{"internal/testsystem", nil, "tests only: it knows the programs from the outside"},
 	{"internal/uitest", nil, "tests only: it knows the browser and nothing of the page"},
+	{"internal/faults", []string{"*"}, "tests only: it runs the whole system and breaks it"},
+	{"internal/ingestbench", []string{"*"}, "it measures the whole way in, with the parts as they are"},
 	{"internal/oracle", []string{"event", "internal/query"}, "tests only: a second reading of the contract must share no code with the first"},
 	{"internal/e2e", []string{"*"}, "tests only"},
 	{"cmd/ingest", []string{"internal/app", "internal/ops"}, "commands are thin: wiring is internal/app's"},
@@ -64,7 +66,7 @@ var forbidden = []struct {
 	},
 	{
 		[]string{"github.com/nats-io/nats-server"},
-		nil, []string{"internal/engine", "internal/testserver", "internal/app", "cmd/loginaudit", "cmd/ingest", "cmd/query", "internal/e2e"},
+		nil, []string{"internal/engine", "internal/testserver", "internal/app", "cmd/loginaudit", "cmd/ingest", "cmd/query", "internal/e2e", "internal/faults", "internal/ingestbench"},
 		"the embedded server belongs to the engine",
 	},
 	{
@@ -74,12 +76,12 @@ var forbidden = []struct {
 	},
 	{
 		[]string{"github.com/spf13", "github.com/knadh/koanf"},
-		nil, []string{"internal/ops", "internal/app", "cmd/loginaudit", "cmd/ingest", "cmd/query", "internal/testserver", "internal/e2e"},
+		nil, []string{"internal/ops", "internal/app", "cmd/loginaudit", "cmd/ingest", "cmd/query", "internal/testserver", "internal/e2e", "internal/faults", "internal/ingestbench"},
 		"flags and settings end where the commands end",
 	},
 	{
 		[]string{"github.com/go-chi"},
-		nil, []string{"internal/web", "internal/app", "cmd/loginaudit", "cmd/ingest", "cmd/query", "internal/testserver", "internal/e2e"},
+		nil, []string{"internal/web", "internal/app", "cmd/loginaudit", "cmd/ingest", "cmd/query", "internal/testserver", "internal/e2e", "internal/faults", "internal/ingestbench"},
 		"routes are web's",
 	},
 }
@@ -189,10 +191,11 @@ func reach(all map[string]pkg, p pkg, what []string) []string {
 	return nil
 }
 
+// internal/faults is test support itself, made of other test support.
 func TestImportsOfTestSupportAreInTestsOnly(t *testing.T) {
 	for path, p := range packages(t) {
-		for _, support := range []string{"internal/testserver", "internal/testsystem", "internal/uitest", "internal/oracle"} {
-			if strings.HasPrefix(path, module) && slices.Contains(p.Imports, module+support) {
+		for _, support := range []string{"internal/testserver", "internal/testsystem", "internal/uitest", "internal/oracle", "internal/faults"} {
+			if strings.HasPrefix(path, module) && p.name() != "internal/faults" && slices.Contains(p.Imports, module+support) {
 				t.Errorf("%s imports %s outside of its tests", p.name(), support)
 			}
 		}

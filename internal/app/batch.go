@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"time"
 
-	"github.com/loginaudit/loginaudit/event"
 	"github.com/loginaudit/loginaudit/internal/ingest"
 	"github.com/loginaudit/loginaudit/internal/ops"
 	"github.com/loginaudit/loginaudit/internal/store"
@@ -23,7 +24,7 @@ type BatchSettings struct {
 }
 
 func defaultBatch() BatchSettings {
-	return BatchSettings{BatchMessages: 20_000, BatchBytes: 8 * ops.MiB, BatchWait: 250 * time.Millisecond}
+	return BatchSettings{BatchMessages: 50_000, BatchBytes: 32 * ops.MiB, BatchWait: 100 * time.Millisecond}
 }
 
 func (s BatchSettings) validate() error {
@@ -35,6 +36,15 @@ func (s BatchSettings) validate() error {
 		errs = append(errs, fmt.Errorf("ingest.batch-bytes: %s is not allowed; 256KiB to 1GiB", s.BatchBytes))
 	}
 	return errors.Join(append(errs, between("ingest.batch-wait", s.BatchWait, time.Millisecond, time.Minute))...)
+}
+
+// boundMemory has the garbage collector keep a worker of its own process small:
+// its batches are most of what lives, and twice their size would be garbage
+// before the collector looked. GOMEMLIMIT says otherwise.
+func (s BatchSettings) boundMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(64*ops.MiB + 4*s.BatchBytes))
+	}
 }
 
 func defaultStream() StreamSettings {
@@ -62,14 +72,23 @@ func (s StreamSettings) validate() error { return s.settings(BatchSettings{}).Va
 // sink is the store as the worker sees it.
 type sink struct{ db *store.DB }
 
-// Insert writes events durably.
-func (s sink) Insert(ctx context.Context, events []event.Stored) error {
-	return s.db.Insert(ctx, events)
+// NewBlock makes an empty block.
+func (s sink) NewBlock() ingest.Block { return store.NewBlock() }
+
+// Insert writes rows durably.
+func (s sink) Insert(ctx context.Context, b ingest.Block, from, to int) error {
+	return s.db.InsertBlock(ctx, b.(*store.Block), from, to) //nolint:forcetypeassert // NewBlock made it
 }
 
-// SetWatermark records how far the stream is stored.
-func (s sink) SetWatermark(ctx context.Context, mark ingest.Watermark) error {
-	return s.db.SetWatermark(ctx, mark.Stream, mark.StreamCreated, mark.Seq, mark.Time)
+// parkAll is the parker as the worker sees it.
+func parkAll(parker *stream.Parker) func(context.Context, []ingest.Invalid) []error {
+	return func(ctx context.Context, all []ingest.Invalid) []error {
+		asked := make([]stream.Invalid, len(all))
+		for i, m := range all {
+			asked[i] = stream.Invalid(m)
+		}
+		return parker.ParkAll(ctx, asked)
+	}
 }
 
 // classify is the one table of what the store's errors ask of the worker.

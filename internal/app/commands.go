@@ -115,27 +115,3 @@ doing it twice adds nothing. Then it goes on live.`,
 		return Emit(cmd.Context(), s, streamsOf(cmd))
 	})
 }
-
-func parkedCommand() *cobra.Command {
-	list := commandOf(&cobra.Command{
-		Use:   "list",
-		Short: "List parked messages, oldest first",
-	}, ParkedListSettings{ParkedSettings: DefaultParked()}, func(cmd *cobra.Command, s ParkedListSettings, _ []string) error {
-		return ListParked(cmd.Context(), s, cmd.OutOrStdout())
-	})
-	show := commandOf(&cobra.Command{
-		Use:   "show SEQ",
-		Short: "Show one parked message: the reason, its headers and its exact bytes",
-		Args:  cobra.ExactArgs(1),
-	}, ParkedShowSettings{ParkedSettings: DefaultParked()}, func(cmd *cobra.Command, s ParkedShowSettings, args []string) error {
-		seq, err := ParseSeq(args[0])
-		if err != nil {
-			return err
-		}
-		return ShowParked(cmd.Context(), s, seq, cmd.OutOrStdout())
-	})
-	return group(&cobra.Command{
-		Use:   "parked",
-		Short: "Look at the messages that broke the contract",
-	}, list, show)
-}

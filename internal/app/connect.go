@@ -102,6 +102,14 @@ func (s NATSSettings) client(name string, wait bool, log *zap.Logger) (natsClien
 	return natsClient{url: s.URL, name: name, nkey: s.NKey, creds: s.Creds, inbox: s.InboxPrefix, tls: config, wait: wait, log: log}, nil
 }
 
+// A connection that is half open, because a firewall forgot it or a machine is
+// gone without a word, is found out by pings: after 15 s it is made again. The
+// client library's own bound is six minutes.
+const (
+	pingEvery       = 5 * time.Second
+	pingsUnanswered = 2
+)
+
 // connect connects for good: a connection that is lost is made again for ever.
 func (c natsClient) connect() (*nats.Conn, error) {
 	options := []nats.Option{
@@ -109,6 +117,8 @@ func (c natsClient) connect() (*nats.Conn, error) {
 		nats.MaxReconnects(-1),
 		nats.RetryOnFailedConnect(c.wait),
 		nats.ReconnectWait(500 * time.Millisecond),
+		nats.PingInterval(pingEvery),
+		nats.MaxPingsOutstanding(pingsUnanswered),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil: closed by ourselves
 				c.log.Warn("nats connection lost", zap.Error(err))

@@ -65,7 +65,7 @@ func RunStreams(ctx context.Context, s StreamsSettings, out io.Writer) error {
 	if s.Ensure {
 		done = "are as the settings say"
 	}
-	fmt.Fprintf(out, "%s, %s and consumer %s %s\n", stream.Events, stream.Parked, stream.Consumer, done)
+	fmt.Fprintf(out, "%s, %s, %s and consumer %s %s\n", stream.Events, stream.Parked, stream.ParkedNotes, stream.Consumer, done)
 	return nil
 }
 
@@ -73,10 +73,10 @@ func streamsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "streams",
 		Short: "Make the streams as the settings say, as NATS's operator",
-		Long: `Create the streams LOGIN_EVENTS and LOGIN_PARKED and the consumer of ingest, or
-update them, so that they are as the settings say. Doing it again changes
-nothing. Run it where ingest logs in as a user who may not change streams, and
-tell ingest --stream-ensure=false.`,
+		Long: `Create the streams LOGIN_EVENTS, LOGIN_PARKED and LOGIN_PARKED_NOTES and the
+consumer of ingest, or update them, so that they are as the settings say. Doing
+it again changes nothing. Run it where ingest logs in as a user who may not
+change streams, and tell ingest --stream-ensure=false.`,
 	}
 	return commandOf(cmd, DefaultStreams(), func(cmd *cobra.Command, s StreamsSettings, _ []string) error {
 		return RunStreams(cmd.Context(), s, cmd.OutOrStdout())

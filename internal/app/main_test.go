@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 		"loginaudit": func(args []string) int { return app.Execute(app.LoginauditCommand(), args) },
 		"ingest":     func(args []string) int { return app.Execute(app.IngestCommand(), args) },
 		"query":      func(args []string) int { return app.Execute(app.QueryCommand(), args) },
+		"nats":       runNATS,
+		"clickhouse": runClickHouse,
 	})
 }
 

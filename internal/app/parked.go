@@ -3,12 +3,14 @@ package app
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"net/url"
+	"os"
+	"os/user"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
@@ -25,32 +27,9 @@ type ParkedSettings struct {
 	Output string `koanf:"output" help:"form of the answer: table for people, json, or ndjson"`
 }
 
-// ParkedListSettings are those of "loginaudit parked list".
-type ParkedListSettings struct {
-	Account string `koanf:"account" help:"only messages whose subject names this account; _ for those that name none"`
-	Reason  string `koanf:"reason" help:"only messages parked for this reason code"`
-	FromSeq int    `koanf:"from-seq" help:"only messages from this sequence of LOGIN_PARKED on"`
-	ParkedSettings
-}
-
-// ParkedShowSettings are those of "loginaudit parked show".
-type ParkedShowSettings struct {
-	Raw bool `koanf:"raw" help:"write the exact bytes of the body to standard output and nothing else"`
-	ParkedSettings
-}
-
 // DefaultParked looks for a running serve in the default data directory.
 func DefaultParked() ParkedSettings {
 	return ParkedSettings{ClientSettings: ClientSettings{DataDir: DefaultDataDir}, Output: "table"}
-}
-
-// Validate names what is out of its range.
-func (s ParkedListSettings) Validate() error {
-	var err error
-	if s.FromSeq < 0 {
-		err = fmt.Errorf("from-seq: %d is not allowed; 0 or more", s.FromSeq)
-	}
-	return errors.Join(err, s.ParkedSettings.Validate())
 }
 
 // Validate names what is out of its range.
@@ -66,6 +45,9 @@ func (s ParkedSettings) Validate() error {
 // UTF-8; BodyBase64 is always the exact bytes.
 type parkedJSON struct {
 	Seq        uint64              `json:"seq"`
+	State      stream.State        `json:"state"`
+	SettledAt  time.Time           `json:"settled_at,omitzero"`
+	SettledBy  string              `json:"settled_by,omitempty"`
 	ParkedAt   time.Time           `json:"parked_at"`
 	Reason     string              `json:"reason"`
 	Field      string              `json:"field,omitempty"`
@@ -74,21 +56,32 @@ type parkedJSON struct {
 	StreamSeq  uint64              `json:"stream_seq"`
 	ReceivedAt time.Time           `json:"received_at"`
 	Subject    string              `json:"subject"`
+	ReplayOf   uint64              `json:"replay_of,omitempty"`
 	Headers    map[string][]string `json:"headers,omitempty"`
 	Size       int                 `json:"size"`
 	Body       *string             `json:"body,omitempty"`
 	BodyBase64 string              `json:"body_base64,omitempty"`
+	Notes      []noteJSON          `json:"notes,omitempty"`
 }
 
-// summary is the message without its headers and body.
+// noteJSON is a note for programs.
+type noteJSON struct {
+	At   time.Time   `json:"at"`
+	Step stream.Step `json:"step"`
+	stream.Note
+}
+
+// parkedSummary is the message without its headers and body.
 func parkedSummary(m stream.ParkedMessage) parkedJSON {
 	return parkedJSON{
-		Seq: m.Seq, ParkedAt: m.ParkedAt.UTC(), Reason: m.Reason, Field: m.Field, Detail: m.Detail,
-		Stream: m.Stream, StreamSeq: m.StreamSeq, ReceivedAt: m.ReceivedAt.UTC(), Subject: m.Subject, Size: len(m.Body),
+		Seq: m.Seq, State: m.State, SettledAt: m.SettledAt.UTC(), SettledBy: m.SettledBy,
+		ParkedAt: m.ParkedAt.UTC(), Reason: m.Reason, Field: m.Field, Detail: m.Detail,
+		Stream: m.Stream, StreamSeq: m.StreamSeq, ReceivedAt: m.ReceivedAt.UTC(), Subject: m.Subject,
+		ReplayOf: m.ReplayOf, Size: len(m.Body),
 	}
 }
 
-func parkedWhole(m stream.ParkedMessage) parkedJSON {
+func parkedWhole(m stream.ParkedMessage, notes []stream.Note) parkedJSON {
 	whole := parkedSummary(m)
 	whole.Headers = m.Headers
 	whole.BodyBase64 = base64.StdEncoding.EncodeToString(m.Body)
@@ -96,146 +89,115 @@ func parkedWhole(m stream.ParkedMessage) parkedJSON {
 		text := string(m.Body)
 		whole.Body = &text
 	}
+	whole.Notes = notesJSON(notes)
 	return whole
 }
 
-// inbox connects with the operator's key.
-func (s ParkedSettings) inbox() (*stream.Inbox, *nats.Conn, error) {
+func notesJSON(notes []stream.Note) []noteJSON {
+	var all []noteJSON
+	for _, n := range notes {
+		all = append(all, noteJSON{n.At.UTC(), n.Step, n})
+	}
+	return all
+}
+
+// parkedDoor is a connection to where parked messages are, with the operator's
+// key.
+type parkedDoor struct {
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	inbox *stream.Inbox
+	// ctx ends when NATS refuses something: there is no answer then to wait for.
+	ctx    context.Context //nolint:containedctx // its end belongs to this connection
+	cancel context.CancelCauseFunc
+}
+
+func (s ParkedSettings) open(ctx context.Context) (*parkedDoor, error) {
 	nc, err := s.connect(engine.UserOperator)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		nc.Close()
-		return nil, nil, fmt.Errorf("open JetStream: %w", err)
+		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	return stream.NewInbox(js), nc, nil
+	d := &parkedDoor{nc: nc, js: js, inbox: stream.NewInbox(js)}
+	d.ctx, d.cancel = context.WithCancelCause(ctx)
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			d.cancel(err)
+		}
+	})
+	return d, nil
 }
 
-// ListParked writes the parked messages of the filter, oldest first, without
-// their bodies.
-func ListParked(ctx context.Context, s ParkedListSettings, out io.Writer) error {
-	inbox, nc, err := s.inbox()
-	if err != nil {
+func (d *parkedDoor) close() {
+	d.cancel(nil)
+	d.nc.Close()
+}
+
+// reason is err, or what is behind it where NATS refused something.
+func (d *parkedDoor) reason(err error) error {
+	denied := context.Cause(d.ctx)
+	if err == nil || !errors.Is(denied, nats.ErrPermissionViolation) {
 		return err
 	}
-	defer nc.Close()
-	list := parkedList{format: s.Output, out: out}
-	filter := stream.ParkedFilter{Account: s.Account, Reason: s.Reason, FromSeq: uint64(s.FromSeq)}
-	for m, err := range inbox.List(ctx, filter) {
-		if err != nil {
-			return fmt.Errorf("list parked messages: %w", err)
-		}
-		if err := list.add(parkedSummary(m)); err != nil {
-			return err
-		}
-	}
-	return list.end()
+	return fmt.Errorf("%w (parked messages are the operator's: give the operator's key with --nkey FILE)", denied)
 }
 
-// parkedList writes a list in one of the formats.
-type parkedList struct {
-	format string
-	out    io.Writer
-	table  *tabwriter.Writer
-	all    []parkedJSON
-	n      int
+// who is the operator as notes name them.
+func (d *parkedDoor) who(by string) stream.Who {
+	if by == "" {
+		name, host := fmt.Sprintf("uid%d", os.Getuid()), "unknown" // images have no list of users
+		if u, err := user.Current(); err == nil {
+			name = u.Username
+		}
+		if h, err := os.Hostname(); err == nil {
+			host = h
+		}
+		by = name + "@" + host
+	}
+	return stream.Who{By: by, NATSUser: natsUser(d.nc)}
 }
 
-func (l *parkedList) add(m parkedJSON) error {
-	l.n++
-	switch l.format {
-	case "ndjson":
-		return writeJSON(l.out, m, "")
-	case "json":
-		l.all = append(l.all, m)
-		return nil
+// natsUser is as whom a connection is logged in: the public key, or the name
+// where there is a password as well. A token is a secret and is never told.
+func natsUser(nc *nats.Conn) string {
+	if nc.Opts.Nkey != "" {
+		return nc.Opts.Nkey
 	}
-	if l.table == nil {
-		l.table = tabwriter.NewWriter(l.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(l.table, "SEQ\tPARKED AT\tREASON\tFIELD\tSUBJECT\tSTREAM SEQ\tBYTES\tDETAIL")
+	if nc.Opts.UserJWT != nil {
+		if token, err := nc.Opts.UserJWT(); err == nil {
+			return jwtSubject(token)
+		}
 	}
-	_, err := fmt.Fprintf(l.table, "%d\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", m.Seq, m.ParkedAt.Format(time.RFC3339),
-		Printable(m.Reason), Printable(m.Field), Printable(m.Subject), m.StreamSeq, m.Size, Printable(m.Detail))
+	if u, err := url.Parse(nc.ConnectedUrl()); err == nil && u.User != nil {
+		if _, hasPassword := u.User.Password(); hasPassword {
+			return u.User.Username()
+		}
+	}
+	return ""
+}
+
+// jwtSubject is the public key to which a JWT was given (RFC 7519, "sub"). The
+// server has checked it.
+func jwtSubject(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	claims, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
-		return fmt.Errorf("write list: %w", err)
+		return ""
 	}
-	return nil
-}
-
-func (l *parkedList) end() error {
-	switch {
-	case l.format == "json":
-		if l.all == nil {
-			l.all = []parkedJSON{}
-		}
-		return writeJSON(l.out, l.all, "  ")
-	case l.format == "table" && l.n == 0:
-		fmt.Fprintln(l.out, "nothing is parked")
-	case l.table != nil:
-		if err := l.table.Flush(); err != nil {
-			return fmt.Errorf("write list: %w", err)
-		}
+	var c struct {
+		Sub string `json:"sub"`
 	}
-	return nil
-}
-
-// ShowParked writes one parked message: why it is there, its headers and its
-// exact bytes.
-func ShowParked(ctx context.Context, s ParkedShowSettings, seq uint64, out io.Writer) error {
-	inbox, nc, err := s.inbox()
-	if err != nil {
-		return err
+	if json.Unmarshal(claims, &c) != nil {
+		return ""
 	}
-	defer nc.Close()
-	m, err := inbox.Get(ctx, seq)
-	if err != nil {
-		return fmt.Errorf("show parked message %d: %w", seq, err)
-	}
-	switch {
-	case s.Raw:
-		if _, err := out.Write(m.Body); err != nil {
-			return fmt.Errorf("write body: %w", err)
-		}
-		return nil
-	case s.Output == "table":
-		return showParked(m, out)
-	case s.Output == "ndjson":
-		return writeJSON(out, parkedWhole(m), "")
-	default:
-		return writeJSON(out, parkedWhole(m), "  ")
-	}
-}
-
-func showParked(m stream.ParkedMessage, out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, Printable(value)) }
-	row("sequence", fmt.Sprint(m.Seq))
-	row("parked at", m.ParkedAt.UTC().Format(time.RFC3339Nano))
-	row("reason", m.Reason)
-	row("field", m.Field)
-	row("detail", m.Detail)
-	row("original", fmt.Sprintf("%s, sequence %d", m.Stream, m.StreamSeq))
-	row("received at", m.ReceivedAt.UTC().Format(time.RFC3339Nano))
-	row("subject", m.Subject)
-	for _, name := range sortedKeys(m.Headers) {
-		for _, value := range m.Headers[name] {
-			row("header "+name, value)
-		}
-	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write message: %w", err)
-	}
-	var lines []string
-	for line := range strings.SplitSeq(string(m.Body), "\n") {
-		lines = append(lines, Printable(line))
-	}
-	_, err := fmt.Fprintf(out, "body (%d bytes; --raw writes them as they are)\n%s\n", len(m.Body), strings.Join(lines, "\n"))
-	if err != nil {
-		return fmt.Errorf("write message: %w", err)
-	}
-	return nil
+	return c.Sub
 }
 
 // ParseSeq reads a sequence of LOGIN_PARKED.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,11 +47,24 @@ func (p *process) ensureStreams(ctx context.Context, nc *nats.Conn, s StreamSett
 		} else {
 			_, _, err = stream.Open(ctx, js)
 		}
+		if err != nil && nc.IsClosed() {
+			return false, refusedByNATS(nc, err)
+		}
 		if denied := nc.LastError(); err != nil && errors.Is(denied, nats.ErrPermissionViolation) {
 			return false, fmt.Errorf("%w: %w (where this user may not make streams, \"loginaudit streams\" makes them as the operator; then set stream.ensure to false here)", err, denied)
 		}
 		return mayPass(err), err
 	})
+}
+
+// refusedByNATS says why a connection that would be tried for ever is closed: the
+// server has refused the key twice, and the client library then gives up.
+func refusedByNATS(nc *nats.Conn, err error) error {
+	why := cmp.Or(nc.LastError(), err)
+	if errors.Is(why, nats.ErrAuthorization) {
+		return fmt.Errorf("connect to NATS: %w (it does not know the key, see nats.nkey and nats.creds, or does not let it in)", why)
+	}
+	return fmt.Errorf("connect to NATS: %w", why)
 }
 
 // cancelWhenDenied watches until ctx ends.
@@ -87,13 +101,17 @@ func mayPass(err error) bool {
 
 // opener opens the worker's source. One that somebody has deleted is made again
 // by makeStreams, where that is not nil: what the stream still holds is ingested
-// once more, which changes no answer.
+// once more, which changes no answer. Where it is nil, the worker waits, not
+// ready, until somebody else has made it.
 func (p *process) opener(js jetstream.JetStream, makeStreams func(context.Context) error) openSource {
 	return func(ctx context.Context) (jetstream.Stream, jetstream.Consumer, error) {
 		source, consumer, err := stream.Open(ctx, js)
 		gone := errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound)
-		if !gone || makeStreams == nil {
+		switch {
+		case !gone:
 			return source, consumer, err
+		case makeStreams == nil: // as an error that passes
+			return nil, nil, fmt.Errorf("%s (\"loginaudit streams\" makes it)", err) //nolint:errorlint // see above
 		}
 		p.log.Error("the stream or its consumer was deleted, making it again", zap.Error(err))
 		if err := makeStreams(ctx); err != nil {
@@ -111,7 +129,9 @@ func (p *process) ingest(js jetstream.JetStream, db *store.DB, s BatchSettings, 
 		JetStream:   js,
 		Open:        open,
 		Sink:        sink{db},
-		Park:        stream.NewParker(js).Park,
+		Journal:     newJournal(js, db),
+		Parked:      parkedState(js),
+		Park:        parkAll(stream.NewParker(js)),
 		Classify:    classify,
 		Logger:      p.log.With(zap.String("component", "ingest")),
 		Registerer:  p.registry,
@@ -124,6 +144,9 @@ func (p *process) ingest(js jetstream.JetStream, db *store.DB, s BatchSettings, 
 		return fmt.Errorf("prepare ingest: %w", err)
 	}
 	p.health.Add("ingest", loop.Ready)
+	p.health.Add("parking", loop.Parking)
+	p.health.Add("watermark", loop.Telling)
+	p.health.AddLive("ingest", loop.Live)
 	p.life.Go("ingest", loop.Run)
 	return nil
 }
@@ -134,10 +157,13 @@ func (p *process) query(ctx context.Context, db *store.DB, token access.AdminTok
 	if err != nil {
 		return nil, err
 	}
+	if err := p.measure(ops.CertificateExpiry("http", config)); err != nil {
+		return nil, err
+	}
 	auth := access.New(access.Config{Token: token, SecureCookies: h.SecureCookies})
 	server, err := web.New(web.Config{
 		Store: db, Access: auth, Log: p.log.With(zap.String("component", "web")),
-		Registerer: p.registry, QueryTimeout: a.Query.Timeout,
+		Registerer: p.registry, QueryTimeout: a.Query.Timeout, Version: Version().Version,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare query: %w", err)

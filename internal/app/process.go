@@ -45,7 +45,17 @@ func newProcess(ctx context.Context, name string, s ProcessSettings, shown map[s
 		life: ops.NewLifecycle(ctx, log), stop: s.StopTimeout,
 	}
 	p.started = p.health.AddGate("start", "still starting")
-	return p, nil
+	return p, p.measure(ops.Build(name, v.Version, v.Commit))
+}
+
+// measure adds metrics to those of the process.
+func (p *process) measure(metrics ...prometheus.Collector) error {
+	for _, m := range metrics {
+		if err := p.registry.Register(m); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return nil
 }
 
 // until runs start, waits for the end of ctx or the failure of a part, and stops
@@ -90,10 +100,14 @@ func (p *process) openStore(ctx context.Context, name string, config store.Confi
 	var db *store.DB
 	var opened atomic.Pointer[store.DB]
 	p.health.Add(name, func(ctx context.Context) error {
-		if db := opened.Load(); db != nil {
-			return db.Ping(ctx)
+		db := opened.Load()
+		if db == nil {
+			return errors.New("does not answer yet")
 		}
-		return errors.New("does not answer yet")
+		if err := db.Ping(ctx); err != nil {
+			return err
+		}
+		return db.CheckSchema(ctx) // somebody may have migrated it meanwhile
 	})
 	err := p.retry(ctx, name, func(ctx context.Context) (again bool, err error) {
 		db, err = store.Open(ctx, config)

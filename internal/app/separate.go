@@ -20,6 +20,7 @@ func RunIngest(ctx context.Context, s IngestSettings, shown map[string]any) erro
 	if err != nil {
 		return err
 	}
+	s.boundMemory()
 	return p.until(ctx, func(ctx context.Context) error {
 		if _, err := p.serveAdmin(ctx, s.AdminSettings); err != nil {
 			return err

@@ -68,6 +68,9 @@ func (sv *server) start(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("open admin token: %w", err)
 	}
+	if err := sv.measure(engine.DiskMetrics(sv.settings.DataDir)); err != nil {
+		return err
+	}
 	if err := sv.startNATS(ctx); err != nil {
 		return err
 	}
@@ -109,6 +112,9 @@ func (sv *server) startNATS(ctx context.Context) error {
 		return portHint(err, "nats-addr")
 	}
 	sv.life.OnStop("nats server", sv.nats.Close)
+	if err := sv.measure(append(sv.nats.Metrics(), ops.CertificateExpiry("nats", config))...); err != nil {
+		return err
+	}
 	sv.health.Add("nats", func(context.Context) error { return sv.nats.Healthy() })
 	addr, err := net.ResolveTCPAddr("tcp", sv.nats.Addr())
 	if err != nil {
@@ -185,6 +191,9 @@ func (sv *server) startClickHouse(ctx context.Context) error {
 		MemoryLimit: int64(sv.settings.Engine.Memory),
 		Log:         sv.log.With(zap.String("component", "clickhouse")),
 	})
+	if err := sv.measure(sv.clickhouse.Metrics()...); err != nil {
+		return err
+	}
 	if err := sv.clickhouse.Start(ctx); err != nil {
 		return libraryHint(portHint(err, "engine-addr"), sv.settings.Engine.Library)
 	}

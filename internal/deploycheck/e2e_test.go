@@ -4,12 +4,12 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -245,29 +245,32 @@ func noSecretWasLogged(t *testing.T, in *installation, name, logged string) {
 	}
 }
 
-// documentedMetricsAreTold compares docs/operations.md with what the processes
-// tell at /metrics.
+// documentedMetricsAreTold compares docs/operations.md and the alerts with what
+// the processes tell at /metrics. What only the embedded servers have is told by
+// serve, see TestMetricsOfARunningSystem.
 func documentedMetricsAreTold(t *testing.T, in *installation) {
 	t.Helper()
-	told := map[string]bool{}
+	var told scraped
 	for _, name := range []string{"ingest", "query"} {
-		_, text, err := testsystem.Fetch(t.Context(), "http://"+in.addresses[name]+"/metrics", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(text) {
-			if rest, ok := strings.CutPrefix(line, "# TYPE loginaudit_"); ok {
-				metric, _, _ := strings.Cut(rest, " ")
-				told["loginaudit_"+metric] = true
-			}
-		}
+		told.scrape(t, "loginaudit-"+name, in.addresses[name])
 	}
 	documented := documentedMetrics(t)
-	for _, name := range slices.Sorted(maps.Keys(told)) {
-		if !documented[name] {
+	for _, name := range told.ours() {
+		if rowOf(documented, name) == "" {
 			t.Errorf("docs/operations.md does not tell what %s means", name)
 		}
 	}
+	check := newPromCheck(t)
+	embedded := regexp.MustCompile(`loginaudit_(engine|data_disk|tls)_`)
+	for _, r := range check.rules(t) {
+		if embedded.MatchString(r.Expression.Text) {
+			continue
+		}
+		for _, wrong := range told.wrong(r.Expression) {
+			t.Errorf("%s: %s", r.Alert, wrong)
+		}
+	}
+	onlyWatchdogFires(t, check, told)
 }
 
 // What make builds is the engine's child as well, which the images' programs

@@ -216,7 +216,7 @@ func TestNATSPublisherPublishesEventsAndSeesNothing(t *testing.T) {
 		})
 	}
 	for _, subject := range []string{
-		"login.parked.acme", "$JS.API.STREAM.CREATE.OTHER", "$JS.API.STREAM.DELETE.LOGIN_EVENTS",
+		"login.parked.acme", "login.notes.x.1.1.replayed", "$JS.API.STREAM.CREATE.OTHER", "$JS.API.STREAM.DELETE.LOGIN_EVENTS",
 		"$JS.API.STREAM.PURGE.LOGIN_EVENTS", "$JS.API.STREAM.MSG.GET.LOGIN_EVENTS", "$JS.API.DIRECT.GET.LOGIN_EVENTS",
 		"$JS.API.CONSUMER.CREATE.LOGIN_EVENTS.spy", "$JS.API.CONSUMER.MSG.NEXT.LOGIN_EVENTS.ingest",
 		"$JS.ACK.LOGIN_EVENTS.ingest.1.1.1.1.0", "$SYS.REQ.SERVER.PING", "other",
@@ -326,6 +326,10 @@ func TestNATSIngestFetchesAcknowledgesAndParksAndNothingElse(t *testing.T) {
 		t.Error(err)
 	}
 	wantRefused(t, nc, refused, "publish an event", func() error { return nc.Publish("login.events.acme.login", nil) })
+	wantRefused(t, nc, refused, "note", func() error { return nc.Publish("login.notes.x.1.1.replayed", nil) })
+	if counts, err := stream.NewOpenCounter(js).Count(t.Context()); err != nil || counts.Total != 1 {
+		t.Errorf("ingest counts %+v open messages, %v", counts, err)
+	}
 	wantRefused(t, nc, refused, "subscribe to events", func() error { _, err := nc.SubscribeSync("login.events.>"); return err })
 	for _, api := range []string{
 		"STREAM.DELETE.LOGIN_EVENTS", "STREAM.PURGE.LOGIN_EVENTS", "STREAM.UPDATE.LOGIN_EVENTS", "STREAM.CREATE.OTHER",
@@ -355,6 +359,7 @@ func TestNATSOperatorManagesStreamsButDeletesNoEvent(t *testing.T) {
 		"STREAM.DELETE.LOGIN_EVENTS", "STREAM.DELETE.LOGIN_PARKED", "STREAM.PURGE.LOGIN_EVENTS",
 		"STREAM.MSG.DELETE.LOGIN_EVENTS", "CONSUMER.DELETE.LOGIN_EVENTS.ingest", "STREAM.CREATE.OTHER",
 		"STREAM.RESTORE.LOGIN_EVENTS", "STREAM.SNAPSHOT.LOGIN_EVENTS",
+		"STREAM.DELETE.LOGIN_PARKED_NOTES", "STREAM.MSG.DELETE.LOGIN_PARKED_NOTES", "STREAM.PURGE.LOGIN_PARKED_NOTES",
 	} {
 		wantRefused(t, nc, refused, api, func() error { return nc.Publish("$JS.API."+api, nil) })
 	}
@@ -416,5 +421,52 @@ func loginEvent(id, username string) event.Event {
 	return event.Event{
 		ID: id, Account: "acme", Username: username, Entry: 1, Status: 1,
 		OccurredAt: time.Now().UTC().Truncate(time.Microsecond), SessionID: "s-" + id,
+	}
+}
+
+// The operator's rights are enough for all that is done with parked messages.
+func TestNATSOperatorReplaysDiscardsAndErasesParkedMessages(t *testing.T) {
+	url, keys := startNATS(t)
+	js := withStreams(t, url, keys)
+	publisher, _ := connectAs(t, url, keys["publisher"])
+	for range 3 {
+		if _, err := jetStream(t, publisher).Publish(t.Context(), "login.events.acme.login", []byte("no event")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nc, _ := connectAs(t, url, keys["ingest"])
+	_, consumer, err := stream.Open(t.Context(), jetStream(t, nc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		m, err := consumer.Next(jetstream.FetchMaxWait(testsystem.Patience))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.NewParker(jetStream(t, nc)).Park(t.Context(), m, errors.New("no JSON")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	selected, err := stream.NewInbox(js).Select(t.Context(), stream.ParkedFilter{})
+	if err != nil || len(selected) != 3 {
+		t.Fatalf("%+v, %v", selected, err)
+	}
+	operator := stream.NewOperator(js, stream.Who{By: "test"})
+	told := func(o stream.Outcome) {
+		if o.Err != nil {
+			t.Errorf("message %d: %v", o.Seq, o.Err)
+		}
+	}
+	err = errors.Join(
+		operator.Replay(t.Context(), selected[:1], stream.ReplayOptions{}, told),
+		operator.Discard(t.Context(), selected[1:2], "a test", told),
+		operator.Erase(t.Context(), selected[2:], "a test", told),
+	)
+	if err != nil {
+		t.Error(err)
+	}
+	if counts, err := stream.NewOpenCounter(js).Count(t.Context()); err != nil || counts.Total != 0 || counts.Parked != 2 {
+		t.Errorf("counted are %+v, %v", counts, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -63,6 +64,8 @@ type ClickHouse struct {
 
 	stop    context.CancelFunc // ends the supervision
 	stopped chan struct{}      // closed when the supervision has ended
+
+	deaths atomic.Uint64 // children that ended unasked
 
 	mu      sync.Mutex
 	process *os.Process // the child's process, running or starting or just ended

@@ -34,12 +34,11 @@ func storeLimit(dir string, wanted int64) (int64, error) {
 
 // storeRoom is what is free on the disk of dir and what dir takes already.
 func storeRoom(dir string) (int64, error) {
-	var disk syscall.Statfs_t
-	if err := syscall.Statfs(dir, &disk); err != nil {
-		return 0, fmt.Errorf("ask for free disk of %s: %w", dir, err)
+	room, _, err := diskOf(dir)
+	if err != nil {
+		return 0, err
 	}
-	room := int64(disk.Bavail) * int64(disk.Bsize) //nolint:unconvert // not an int64 on every system
-	err := filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -52,4 +51,15 @@ func storeRoom(dir string) (int64, error) {
 		return 0, fmt.Errorf("measure %s: %w", dir, err)
 	}
 	return room, nil
+}
+
+// diskOf is what is free for this process on the disk of dir, and the disk's
+// size, in bytes.
+func diskOf(dir string) (free, size int64, err error) {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(dir, &disk); err != nil {
+		return 0, 0, fmt.Errorf("ask for free disk of %s: %w", dir, err)
+	}
+	block := int64(disk.Bsize) //nolint:unconvert // not an int64 on every system
+	return int64(disk.Bavail) * block, int64(disk.Blocks) * block, nil
 }

@@ -287,7 +287,8 @@ func (n *NATS) MaxStore() int64 {
 // SeedFile returns the file with the nkey seed of a user.
 func (n *NATS) SeedFile(user NATSUser) string { return n.cfg.Seeds[user] }
 
-// Healthy returns nil while the server runs with JetStream, else why not.
+// Healthy returns nil while the server runs with JetStream and its streams can be
+// written, else why not.
 func (n *NATS) Healthy() error {
 	n.mu.Lock()
 	server := n.server
@@ -297,6 +298,11 @@ func (n *NATS) Healthy() error {
 		return errors.New("the NATS server does not run")
 	case !server.JetStreamEnabled():
 		return errors.New("JetStream has stopped: see the log for the reason")
+	}
+	// After a write that failed, because the disk was full, a stream takes nothing
+	// until the server is started again. Publishers only see that no answer comes.
+	if health := server.Healthz(nil); health.Error != "" {
+		return fmt.Errorf("%s (free the disk if it is full, then start this again)", health.Error) //nolint:err113 // the server's own words
 	}
 	return nil
 }

@@ -115,7 +115,7 @@ func TestEachUserIsRefusedWhatIsNotItsWork(t *testing.T) {
 		{
 			user: engine.UserPublisher,
 			publish: []string{
-				"login.parked.acme", "login.other", "anything", "_INBOX.x", "_INBOX_ingest.x", "$JS.API.STREAM.CREATE.X",
+				"login.parked.acme", "login.notes.x.1.1.replayed", "login.other", "anything", "_INBOX.x", "_INBOX_ingest.x", "$JS.API.STREAM.CREATE.X",
 				"$JS.API.STREAM.DELETE.LOGIN_EVENTS", "$JS.API.STREAM.PURGE.LOGIN_EVENTS", "$JS.API.STREAM.MSG.GET.LOGIN_EVENTS",
 				"$JS.API.DIRECT.GET.LOGIN_EVENTS", "$JS.API.CONSUMER.CREATE.LOGIN_EVENTS", "$JS.ACK.LOGIN_EVENTS.ingest.1.1.1.1.0",
 				"$JS.API.CONSUMER.MSG.NEXT.LOGIN_EVENTS.ingest", "$JS.API.STREAM.INFO.LOGIN_EVENTS", "$SYS.REQ.SERVER.PING",
@@ -125,7 +125,8 @@ func TestEachUserIsRefusedWhatIsNotItsWork(t *testing.T) {
 		{
 			user: engine.UserIngest,
 			publish: []string{
-				"login.events.acme.login", "$JS.API.STREAM.DELETE.LOGIN_EVENTS", "$JS.API.STREAM.UPDATE.LOGIN_EVENTS",
+				"login.events.acme.login", "login.notes.x.1.1.replayed", "$JS.API.DIRECT.GET.LOGIN_PARKED",
+				"$JS.API.STREAM.DELETE.LOGIN_EVENTS", "$JS.API.STREAM.UPDATE.LOGIN_EVENTS",
 				"$JS.API.CONSUMER.DELETE.LOGIN_EVENTS.ingest", "$JS.API.STREAM.MSG.DELETE.LOGIN_PARKED", "$JS.ACK.LOGIN_EVENTS.other.1.1.1.1.0",
 			},
 			subscribe: []string{"login.>", ">", "_INBOX.>", "_INBOX_operator.>", "$SYS.>"},

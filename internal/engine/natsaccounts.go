@@ -87,12 +87,14 @@ func publishRights(user NATSUser) []string {
 			"login.parked.>",
 			"$JS.API.INFO",
 			"$JS.API.STREAM.INFO.LOGIN_EVENTS", "$JS.API.STREAM.INFO.LOGIN_PARKED",
+			"$JS.API.STREAM.INFO.LOGIN_PARKED_NOTES", // to count what is open; it writes no note
 			"$JS.API.CONSUMER.INFO.LOGIN_EVENTS.ingest", "$JS.API.CONSUMER.MSG.NEXT.LOGIN_EVENTS.ingest",
-			"$JS.API.DIRECT.GET.LOGIN_EVENTS", // the time of the message at its watermark
+			"$JS.API.CONSUMER.RESET.LOGIN_EVENTS.ingest", // back to what is known to be stored
+			"$JS.API.DIRECT.GET.LOGIN_EVENTS",            // the time of the message at its watermark
 			"$JS.ACK.LOGIN_EVENTS.ingest.>",
 		}
 	case UserOperator:
-		return []string{"login.events.>", "login.parked.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>"}
+		return []string{"login.events.>", "login.parked.>", "login.notes.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>"}
 	default: // nothing of JetStream's interface: the subjects of a stream are the names of accounts
 		return []string{"login.events.>"}
 	}
@@ -109,13 +111,14 @@ func anonymousKey() (string, error) {
 	return pair.PublicKey()
 }
 
-// batchLimits bound the atomic batches that publishers have opened and not
+// batchLimits bound the atomic batches that clients have opened and not
 // committed: what they have sent of them waits on the disk, beside the streams.
 // They are NATS's own defaults, on which package publish counts, but for the
-// total: one stream takes batches.
+// total: two streams take batches, and publishers who hold all places of theirs
+// leave those of parking free.
 func batchLimits() natsserver.JSLimitOpts {
 	return natsserver.JSLimitOpts{
-		MaxBatchInflightPerStream: 50, MaxBatchInflightTotal: 50,
+		MaxBatchInflightPerStream: 50, MaxBatchInflightTotal: 100,
 		MaxBatchSize: 1000, MaxBatchTimeout: 10 * time.Second,
 	}
 }

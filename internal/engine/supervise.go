@@ -256,6 +256,7 @@ func (c *ClickHouse) watch(ctx context.Context) bool {
 		return false
 	case <-child.done:
 	}
+	c.deaths.Add(1)
 	c.fail(fmt.Errorf("the engine died (%w) and is being started again", exitError(child.err)))
 	_ = child.life.Close() // its reader is gone
 	c.log.Error("clickhouse engine died", zap.Int("pid", child.cmd.Process.Pid),

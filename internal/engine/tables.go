@@ -51,6 +51,8 @@ func Tables() []Table {
 		{Name: "attempts", Filter: oneAccount},
 		{Name: "accounts", Filter: orEveryName},
 		{Name: "watermarks", Insert: true, WriterReads: true},
+		{Name: "pipeline_reports", Insert: true, WriterReads: true},
+		{Name: "gaps", Insert: true, WriterReads: true},
 		{Name: "goose_db_version", WriterReads: true},
 	}
 }

@@ -5,213 +5,198 @@ import (
 	"errors"
 	"sync"
 	"time"
+	"unsafe"
 
+	"github.com/nats-io/nats.go"
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/loginaudit/loginaudit/event"
 )
 
-// ReasonRowRefused is the reason of a valid message whose row the store refuses
-// while it takes the others.
-const ReasonRowRefused event.Reason = "row_refused"
+// batch is what one insert takes, from its first message until it is
+// acknowledged. It is used again and again: an event costs it no allocation.
+type batch struct {
+	block Block
+	// source is where the messages are from.
+	source *source
+	// replies are where each row's message is acknowledged, seqs its sequence.
+	replies subjects
+	seqs    []uint64
 
-// row is a decoded message.
-type row struct {
-	message *message
-	event   event.Stored
+	bytes       int       // of the messages, as the server counts them
+	redelivered int       // messages that came not for the first time
+	began       time.Time // when the first message came
+	ready       time.Time // when it would be handed over, if somebody took it
+	received    time.Time // when the stream took the oldest message
+
+	mu      sync.Mutex // guards settled, and the growth of replies
+	settled bool       // its messages need no more InProgress
 }
 
-// refused is a message that must be parked, and why.
-type refused struct {
-	message *message
-	reason  error
+// subjects are many subjects in one piece of memory: to the garbage collector
+// they are nothing, where as many strings would be most of its work.
+type subjects struct {
+	text []byte
+	ends []uint32
+}
+
+func (s *subjects) add(subject string) {
+	s.text = append(s.text, subject...)
+	s.ends = append(s.ends, uint32(len(s.text)))
+}
+
+func (s *subjects) count() int { return len(s.ends) }
+
+// at is the i-th subject, from 0. It is valid until reset.
+func (s *subjects) at(i int) string {
+	start := uint32(0)
+	if i > 0 {
+		start = s.ends[i-1]
+	}
+	subject := s.text[start:s.ends[i]]
+	return unsafe.String(&subject[0], len(subject)) // no subject is empty, and what was added does not change
+}
+
+func (s *subjects) reset() { s.text, s.ends = s.text[:0], s.ends[:0] }
+
+// reset empties the batch for other messages.
+func (b *batch) reset() {
+	b.block.Reset()
+	b.seqs, b.bytes, b.redelivered = b.seqs[:0], 0, 0
+	b.began, b.ready, b.received = time.Time{}, time.Time{}, time.Time{}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.replies.reset()
+	b.settled = false
+}
+
+func (b *batch) rows() int { return len(b.seqs) }
+
+// add adds an event and where its message is acknowledged.
+func (b *batch) add(e *event.Stored, m *delivery) {
+	if b.rows() == 0 {
+		b.began, b.received = time.Now(), e.ReceivedAt
+	}
+	if e.ReceivedAt.Before(b.received) {
+		b.received = e.ReceivedAt
+	}
+	b.block.Add(e)
+	b.seqs = append(b.seqs, m.seq)
+	b.mu.Lock()
+	b.replies.add(m.msg.Reply)
+	b.mu.Unlock()
+	b.bytes += m.msg.Size()
+	if m.delivered > 1 {
+		b.redelivered++
+	}
+}
+
+// inProgress tells the server that the messages are worked on.
+func (b *batch) inProgress(nc *nats.Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.settled {
+		return
+	}
+	for row := range b.replies.count() {
+		_ = nc.Publish(b.replies.at(row), []byte(inProgress)) // without it the message comes again, which is harmless
+	}
+}
+
+// settle says that nothing but a last word on its messages follows.
+func (b *batch) settle() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.settled = true
 }
 
 // errUnfinished: the time for finishing the batch is over. It is not
 // acknowledged and will be delivered again.
 var errUnfinished = errors.New("the batch in hand could not be finished in time")
 
-// parkers is how many messages are parked at the same time.
-const parkers = 16
-
 // ackTimeout bounds the wait for the server's word on acknowledgements.
 const ackTimeout = 3 * time.Second
 
-// process works through one batch: decode, insert, acknowledge, park. Messages
-// that are invalid wait until the valid ones are stored, so that a flood of them
-// costs the others nothing. An error means that Run must end.
-func (l *Loop) process(work context.Context, messages []*message, ackWait time.Duration) error {
+// process stores one batch and acknowledges it. An error means that Run must
+// end.
+func (l *Loop) process(work context.Context, b *batch) error {
 	started := time.Now()
-	release := l.keepAlive(messages, ackWait)
-	defer release()
-	l.observe(messages)
-
-	rows, invalid := decode(messages)
-	bad, err := l.insert(work, rows)
-	if errors.Is(err, errUnfinished) {
-		l.log.Warn("batch is not finished at the stop; it will be delivered again", zap.Int("batch_size", len(messages)))
-		for _, m := range messages {
-			_ = m.Nak() // else the server's AckWait does the same
-		}
+	l.observe(b, started)
+	refused, err := l.insert(work, b)
+	inserted := time.Now()
+	switch {
+	case errors.Is(err, errUnfinished):
+		l.log.Warn("batch is not finished at the stop; it will be delivered again", zap.Int("batch_size", b.rows()))
+		l.inHand.leave(b)
 		return nil
-	}
-	if err != nil {
-		l.setTrouble(err)
+	case err != nil:
+		l.inserting.is(err)
 		return err
 	}
-	stored := make([]*message, 0, len(rows))
-	for _, r := range rows {
-		if _, isBad := bad[r.message]; !isBad {
-			stored = append(stored, r.message)
-		}
+	l.metrics.batchStage(stageInsert, inserted.Sub(started))
+	l.metrics.committed(b.received, inserted)
+	for row, reason := range refused {
+		l.parkRow(work, b, row, reason)
 	}
-	l.acknowledge(work, stored)
-	for m, reason := range bad {
-		invalid = append(invalid, refused{m, reason})
-	}
-	parked := l.park(work, invalid)
-	l.acknowledge(work, parked)
-	l.metrics.events.WithLabelValues(resultStored).Add(float64(len(stored)))
-	l.metrics.events.WithLabelValues(resultParked).Add(float64(len(parked)))
+	l.acknowledge(work, b, refused)
+	l.metrics.batchStage(stageAcknowledge, time.Since(inserted))
+	l.metrics.events.WithLabelValues(resultStored).Add(float64(b.rows() - len(refused)))
 	l.log.Debug("batch is stored",
-		zap.Int("batch_size", len(messages)),
-		zap.Int("parked", len(parked)),
-		zap.Uint64("stream_seq", messages[len(messages)-1].meta.Sequence.Stream),
+		zap.Int("batch_size", b.rows()),
+		zap.Int("refused", len(refused)),
+		zap.Uint64("stream_seq", b.seqs[b.rows()-1]),
 		zap.Duration("elapsed", time.Since(started)))
+	l.progressed()
+	return nil
+}
+
+// progressed has the watermark told soon.
+func (l *Loop) progressed() {
 	select {
 	case l.progress <- struct{}{}:
 	default: // it is told already
 	}
-	return nil
 }
 
-func (l *Loop) observe(messages []*message) {
-	bytes := 0
-	for _, m := range messages {
-		bytes += len(m.msg.Data)
-		if m.meta.NumDelivered > 1 {
-			l.metrics.redeliveries.Inc()
-		}
-	}
-	l.metrics.batchMessages.Observe(float64(len(messages)))
-	l.metrics.batchBytes.Observe(float64(bytes))
+func (l *Loop) observe(b *batch, taken time.Time) {
+	l.metrics.batchStage(stageFill, b.ready.Sub(b.began))
+	l.metrics.batchStage(stageWait, taken.Sub(b.ready))
+	l.metrics.redeliveries.Add(float64(b.redelivered))
+	l.metrics.batchMessages.Observe(float64(b.rows()))
+	l.metrics.batchBytes.Observe(float64(b.bytes))
 }
 
-// decode checks each message alone.
-func decode(messages []*message) (rows []row, invalid []refused) {
-	rows = make([]row, 0, len(messages))
-	for _, m := range messages {
-		stored, err := decodeOne(m)
-		if err != nil {
-			invalid = append(invalid, refused{m, err})
-			continue
-		}
-		rows = append(rows, row{m, stored})
-	}
-	return rows, invalid
-}
-
-func decodeOne(m *message) (event.Stored, error) {
-	e, hash, err := event.Decode(m.msg.Data)
-	if err != nil {
-		return event.Stored{}, err
-	}
-	if err := e.CheckSubject(m.msg.Subject); err != nil {
-		return event.Stored{}, err
-	}
-	received := m.meta.Timestamp.UTC()
-	if err := e.CheckReceived(received); err != nil {
-		return event.Stored{}, err
-	}
-	return event.Stored{
-		Event: e, Hash: hash, Raw: m.msg.Data,
-		ReceivedAt: received, StreamSeq: m.meta.Sequence.Stream,
-	}, nil
-}
-
-// keepAlive tells the server that the messages are worked on, until release is
-// called, so that none is delivered to another worker meanwhile.
-func (l *Loop) keepAlive(messages []*message, ackWait time.Duration) (release func()) {
-	done := make(chan struct{})
-	var beating sync.WaitGroup
-	beating.Go(func() {
-		ticker := time.NewTicker(max(ackWait/3, time.Millisecond))
-		defer ticker.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-ticker.C:
-			}
-			for _, m := range messages {
-				if !m.settled.Load() {
-					_ = m.InProgress() // without it the message comes again, which is harmless
-				}
-			}
-		}
-	})
-	return func() {
-		close(done)
-		beating.Wait()
-	}
-}
-
-// park parks messages and gives those for which it is confirmed. The others are
-// given back for a later time.
-func (l *Loop) park(work context.Context, invalid []refused) []*message {
-	var mu sync.Mutex
-	parked := make([]*message, 0, len(invalid))
-	var group errgroup.Group
-	group.SetLimit(parkers)
-	for _, r := range invalid {
-		group.Go(func() error {
-			if l.parkOne(work, r) {
-				mu.Lock()
-				defer mu.Unlock()
-				parked = append(parked, r.message)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // failures are told by parkOne
-	return parked
-}
-
-func (l *Loop) parkOne(work context.Context, r refused) bool {
-	code := reasonLabel(r.reason)
-	seq := zap.Uint64("stream_seq", r.message.meta.Sequence.Stream)
-	ctx, cancel := context.WithTimeout(work, l.config.InsertTimeout)
-	defer cancel()
-	if err := l.config.Park(ctx, r.message, r.reason); err != nil {
-		l.metrics.parkFailures.Inc()
-		l.log.Error("cannot park message; it stays unacknowledged", seq, zap.String("reason", code), zap.Error(err))
-		_ = r.message.NakWithDelay(l.config.ParkAgainAfter) // else the server's AckWait does the same
-		return false
-	}
-	l.metrics.parked.WithLabelValues(code).Inc()
-	l.log.Warn("message is parked", seq, zap.String("reason", code))
-	return true
-}
-
-// acknowledge acknowledges messages and waits for the server's word on the last
-// of them, which comes after it has taken the others. What gets lost is
-// delivered and inserted again.
-func (l *Loop) acknowledge(work context.Context, messages []*message) {
-	if len(messages) == 0 {
+// acknowledge acknowledges the messages of the rows that are stored, and waits
+// for the server's word on the last of them, which comes after it has taken the
+// others. What gets lost is delivered and inserted again.
+func (l *Loop) acknowledge(work context.Context, b *batch, refused map[int]error) {
+	b.settle()
+	if b.source != l.source.Load() {
+		// The stream or its consumer was made again: what the sequences named is
+		// gone, and the words could reach other messages.
 		return
 	}
-	last := len(messages) - 1
-	for _, m := range messages[:last] {
-		if err := m.Ack(); err != nil {
+	last := b.rows() - 1
+	for last >= 0 && refused[last] != nil {
+		last--
+	}
+	if last < 0 {
+		return
+	}
+	nc := l.config.JetStream.Conn()
+	for row := range last {
+		if refused[row] != nil {
+			continue
+		}
+		if err := nc.Publish(b.replies.at(row), []byte(ack)); err != nil {
 			l.metrics.ackFailures.Inc()
 		}
 	}
 	ctx, cancel := context.WithTimeout(work, ackTimeout)
 	defer cancel()
-	if err := messages[last].DoubleAck(ctx); err != nil {
+	if _, err := nc.RequestWithContext(ctx, b.replies.at(last), []byte(ack)); err != nil {
 		l.metrics.ackFailures.Inc()
 		l.log.Warn("no word on acknowledgements; the batch may be delivered again",
-			zap.Int("batch_size", len(messages)), zap.Error(err))
+			zap.Int("batch_size", b.rows()), zap.Error(err))
 	}
 }

@@ -15,27 +15,47 @@ import (
 
 // Sink is where the loop writes.
 type Sink interface {
-	// Insert stores events durably, all of them or (with an error) any part of
-	// them. The same events may come again, in other batches and order. It must
-	// not keep the slice.
-	Insert(ctx context.Context, events []event.Stored) error
-	// SetWatermark tells how far the stream is stored. Marks of several loops
-	// may come in any order; each is true.
-	SetWatermark(ctx context.Context, mark Watermark) error
+	// NewBlock makes an empty block. The loop makes Inserts+1 of them.
+	NewBlock() Block
+	// Insert stores the rows [from, to) of a block durably, all of them or (with
+	// an error) any part of them. The same events may come again, in other blocks
+	// and order.
+	Insert(ctx context.Context, b Block, from, to int) error
 }
 
-// Watermark is a statement about one incarnation of a stream.
+// Block collects the events of one insert in the form that the Sink takes. It is
+// used by one goroutine at a time, again and again.
+type Block interface {
+	// Add copies an event: the block shares no memory with it.
+	Add(e *event.Stored)
+	// Raw is a copy of the body of the event that was added as the row'th, from 0.
+	Raw(row int) []byte
+	// Reset empties the block.
+	Reset()
+}
+
+// Watermark is a statement about one history of a stream.
 type Watermark struct {
 	// Stream is the stream's name, StreamCreated its incarnation: one that was
-	// deleted and created again counts its sequences from 1 again.
+	// deleted and created again counts its sequences from 1 again. Generation
+	// counts the histories of all incarnations: one that is put back to an older
+	// copy gives sequences to other messages too.
 	Stream        string
 	StreamCreated time.Time
-	// Seq: every message up to this sequence is stored or parked.
+	Generation    uint32
+	// Seq: every message up to this sequence is stored or parked, or lost and told
+	// as a [Gap].
 	Seq uint64
-	// Time: every message that the stream acknowledged to its publisher before
-	// this moment, by the stream's clock, is stored or parked. Zero where it is
-	// not known.
+	// Time: the same holds for every message that the stream acknowledged to its
+	// publisher before this moment, by the stream's clock. Zero where it is not
+	// known.
 	Time time.Time
+}
+
+// Invalid is a message that breaks the contract, and the reason.
+type Invalid struct {
+	Msg    jetstream.Msg
+	Reason error
 }
 
 // Class says what an error of Sink.Insert asks for.
@@ -79,23 +99,32 @@ type Config struct {
 	Open func(context.Context) (jetstream.Stream, jetstream.Consumer, error)
 	// Sink takes the events.
 	Sink Sink
-	// Park stores an invalid message with its reason and returns nil once that is
-	// confirmed. It must not acknowledge the message, and may be called by
-	// several goroutines.
-	Park func(ctx context.Context, msg jetstream.Msg, reason error) error
+	// Park stores invalid messages with their reasons and gives one error for
+	// each, nil once that is confirmed. It must not acknowledge them, and may be
+	// called by several goroutines.
+	Park func(ctx context.Context, all []Invalid) []error
 	// Classify tells what an error of Sink.Insert asks for.
 	Classify func(error) Class
+	// Journal keeps what is told of completeness. Without one the watermark ends
+	// with the loop.
+	Journal Journal
+	// Parked gives the state of the stream of parked messages, for reports; nil
+	// for none.
+	Parked func(context.Context) (ParkedState, error)
 	// Logger and Registerer take what the loop tells of itself.
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer
 
 	// MaxMessages and MaxBytes bound a batch, 1–100,000 messages and at least
-	// 256 KiB. Defaults 20,000 and 8 MiB.
+	// 256 KiB. Defaults 50,000 and 32 MiB.
 	MaxMessages int
 	MaxBytes    int
-	// MaxWait is how long a batch waits for more after its first message.
-	// Default 250 ms.
+	// MaxWait is how long a batch waits for more after its first message, at
+	// least: while all inserts are busy it goes on growing. Default 100 ms.
 	MaxWait time.Duration
+	// Inserts is how many batches are inserted at the same time, 1–8. One more is
+	// being filled. Default 1.
+	Inserts int
 	// InsertTimeout bounds one call of the Sink. Default 60 s.
 	InsertTimeout time.Duration
 	// StopTimeout bounds the finishing of the batch in hand after Run's context
@@ -109,20 +138,36 @@ type Config struct {
 	// again. Default 5 s.
 	ParkAgainAfter time.Duration
 	// WatermarkEvery is how often the watermark is told while nothing happens;
-	// it is told after every batch too. Default 1 s.
+	// it is told after every batch too, but no more than five times a second.
+	// Default 1 s.
 	WatermarkEvery time.Duration
+	// StuckAfter is how long the loop may show no sign of life until it counts as
+	// stuck. It must be above the longest step. Default twice InsertTimeout and
+	// RetryPauseMax, and a minute.
+	StuckAfter time.Duration
+
+	watch *watch
 }
 
 func (c Config) withDefaults() Config {
-	set(&c.MaxMessages, 20_000)
-	set(&c.MaxBytes, 8<<20)
-	set(&c.MaxWait, 250*time.Millisecond)
+	set(&c.MaxMessages, 50_000)
+	set(&c.MaxBytes, 32<<20)
+	set(&c.MaxWait, 100*time.Millisecond)
+	set(&c.Inserts, 1)
 	set(&c.InsertTimeout, time.Minute)
 	set(&c.StopTimeout, 30*time.Second)
 	set(&c.RetryPause, 200*time.Millisecond)
 	set(&c.RetryPauseMax, 30*time.Second)
 	set(&c.ParkAgainAfter, 5*time.Second)
 	set(&c.WatermarkEvery, time.Second)
+	set(&c.StuckAfter, 2*(c.InsertTimeout+c.RetryPauseMax)+time.Minute)
+	if c.Journal == nil {
+		c.Journal = &memoryJournal{}
+	}
+	c.watch = &watch{}
+	if c.Open != nil && c.Park != nil { // else it is refused
+		c.watch.surround(&c)
+	}
 	return c
 }
 
@@ -141,6 +186,8 @@ func (c Config) validate() error {
 		return errors.New("required are Logger and Registerer")
 	case c.MaxMessages < 1 || c.MaxMessages > 100_000:
 		return fmt.Errorf("setting MaxMessages is %d, it must be 1 to 100,000", c.MaxMessages)
+	case c.Inserts < 1 || c.Inserts > 8:
+		return fmt.Errorf("setting Inserts is %d, it must be 1 to 8", c.Inserts)
 	case c.MaxBytes < 256<<10:
 		// The largest message must fit, or the stream would stand still.
 		return fmt.Errorf("setting MaxBytes is %d, it must be at least %d", c.MaxBytes, 256<<10)
@@ -156,6 +203,7 @@ func (c Config) validate() error {
 		{"RetryPauseMax", c.RetryPauseMax},
 		{"ParkAgainAfter", c.ParkAgainAfter},
 		{"WatermarkEvery", c.WatermarkEvery},
+		{"StuckAfter", c.StuckAfter},
 	}
 	for _, d := range durations {
 		if d.value < time.Millisecond {

@@ -12,8 +12,8 @@
 //   - An error of the store never loses an event: it is retried for ever, or the
 //     loop stops without acknowledging, see [Class].
 //   - The [Watermark] never claims more than is stored or parked.
-//   - Memory is bounded by Config.MaxMessages and Config.MaxBytes, whatever the
-//     stream holds: one batch is in hand at a time, and nothing is fetched ahead.
+//   - Memory is bounded by Config.MaxMessages, Config.MaxBytes and
+//     Config.Inserts, whatever the stream holds.
 //
 // Several loops, in one process or many, may share a consumer: acknowledgement is
 // explicit, and order does not matter.

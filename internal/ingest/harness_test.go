@@ -160,10 +160,15 @@ type sink struct {
 	rows    map[uint64]event.Stored
 	inserts [][]uint64
 	marks   []ingest.Watermark
+	gaps    []ingest.Gap
+	known   ingest.Known
+	tidings ingest.Tidings // the last ones
 	// before and after may fail an insert before and after it has written;
-	// onMark may fail the watermark. They run without the lock.
+	// onMark may fail the watermark, onKnown the question for it. They run without
+	// the lock.
 	before, after func(ctx context.Context, events []event.Stored) error
 	onMark        func(ingest.Watermark) error
+	onKnown       func() error
 }
 
 func newSink() *sink {
@@ -178,7 +183,16 @@ func (s *sink) change(f func()) {
 	s.changed = make(chan struct{})
 }
 
-func (s *sink) Insert(ctx context.Context, events []event.Stored) error {
+// rows is the sink's block.
+type rows struct{ events []event.Stored }
+
+func (r *rows) Add(e *event.Stored)    { r.events = append(r.events, *e) }
+func (r *rows) Raw(row int) []byte     { return r.events[row].Raw }
+func (r *rows) Reset()                 { r.events = nil }
+func (s *sink) NewBlock() ingest.Block { return &rows{} }
+
+func (s *sink) Insert(ctx context.Context, b ingest.Block, from, to int) error {
+	events := b.(*rows).events[from:to]
 	if s.before != nil {
 		if err := s.before(ctx, events); err != nil {
 			return err
@@ -195,16 +209,6 @@ func (s *sink) Insert(ctx context.Context, events []event.Stored) error {
 	if s.after != nil {
 		return s.after(ctx, events)
 	}
-	return nil
-}
-
-func (s *sink) SetWatermark(_ context.Context, mark ingest.Watermark) error {
-	if s.onMark != nil {
-		if err := s.onMark(mark); err != nil {
-			return err
-		}
-	}
-	s.change(func() { s.marks = append(s.marks, mark) })
 	return nil
 }
 
@@ -285,6 +289,17 @@ func classify(err error) ingest.Class {
 	return ingest.Unknown
 }
 
+// parkWith parks one message after the other.
+func parkWith(one func(ctx context.Context, msg jetstream.Msg, reason error) error) func(context.Context, []ingest.Invalid) []error {
+	return func(ctx context.Context, all []ingest.Invalid) []error {
+		errs := make([]error, len(all))
+		for i, m := range all {
+			errs[i] = one(ctx, m.Msg, m.Reason)
+		}
+		return errs
+	}
+}
+
 // running is a loop that runs.
 type running struct {
 	*ingest.Loop
@@ -302,7 +317,7 @@ func (s *server) run(to *sink, change func(*ingest.Config), first ...func(*inges
 	js := s.connect()
 	registry := prometheus.NewRegistry()
 	config := ingest.Config{
-		JetStream: js, Open: s.open(js), Sink: to, Park: stream.NewParker(js).Park, Classify: classify,
+		JetStream: js, Open: s.open(js), Sink: to, Journal: to, Park: parkWith(stream.NewParker(js).Park), Classify: classify,
 		Logger: zap.NewNop(), Registerer: registry,
 		MaxWait: 5 * time.Millisecond, RetryPause: time.Millisecond, RetryPauseMax: 20 * time.Millisecond,
 		ParkAgainAfter: 5 * time.Millisecond, WatermarkEvery: 10 * time.Millisecond,

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-
-	"github.com/loginaudit/loginaudit/event"
 )
 
 // ErrEveryRowRefused: the store refuses every row of a batch, so that no row can
@@ -19,37 +17,25 @@ var ErrEveryRowRefused = errors.New("the store refuses every row of the batch")
 // halving of a batch is given up: it is not the rows.
 const enoughRefused = 8
 
-// insert stores rows. It gives those that the store refuses alone, with the
-// reason, once all others are stored. An error is errUnfinished, or one that Run
-// must return; then nothing may be acknowledged.
-func (l *Loop) insert(work context.Context, rows []row) (map[*message]error, error) {
-	if len(rows) == 0 {
-		return nil, nil //nolint:nilnil // nothing to insert, nothing refused
-	}
-	events := make([]event.Stored, len(rows))
-	for i, r := range rows {
-		events[i] = r.event
-	}
-	s := splitter{insert: func(part []event.Stored) error { return l.insertSurely(work, part) }}
-	if err := s.split(events, 0); err != nil {
+// insert stores the rows of a batch. It gives those that the store refuses
+// alone, with the reason, once all others are stored. An error is errUnfinished,
+// or one that Run must return; then nothing may be acknowledged.
+func (l *Loop) insert(work context.Context, b *batch) (map[int]error, error) {
+	s := splitter{insert: func(from, to int) error { return l.insertSurely(work, b, from, to) }}
+	if err := s.split(0, b.rows()); err != nil {
 		return nil, err
 	}
 	if len(s.refused) == 0 {
-		l.inserted = true
+		l.inserted.Store(true)
 		return nil, nil //nolint:nilnil // all are stored, nothing refused
 	}
-	if err := s.verdict(len(rows), l.inserted); err != nil {
+	if err := s.verdict(b.rows(), l.inserted.Load()); err != nil {
 		return nil, err
 	}
-	l.inserted = l.inserted || s.taken > 0
-	bad := make(map[*message]error, len(s.refused))
-	for i, cause := range s.refused {
-		bad[rows[i].message] = &event.Error{
-			Reason: ReasonRowRefused,
-			Detail: "is valid, but the store refuses its row: " + cause.Error(),
-		}
+	if s.taken > 0 {
+		l.inserted.Store(true)
 	}
-	return bad, nil
+	return s.refused, nil
 }
 
 // splitError is an error of class Split.
@@ -60,36 +46,36 @@ func (e *splitError) Unwrap() error { return e.cause }
 
 // splitter halves a batch until it knows the rows that the store refuses.
 type splitter struct {
-	insert  func([]event.Stored) error
+	insert  func(from, to int) error
 	refused map[int]error // by place in the batch
 	taken   int           // rows that were stored
 }
 
-// split inserts part, whose first row has the place first in the batch.
-func (s *splitter) split(part []event.Stored, first int) error {
-	err := s.insert(part)
+// split inserts the rows [from, to).
+func (s *splitter) split(from, to int) error {
+	err := s.insert(from, to)
 	var refusal *splitError
 	switch {
 	case err == nil:
-		s.taken += len(part)
+		s.taken += to - from
 		return nil
 	case !errors.As(err, &refusal):
 		return err
-	case len(part) == 1:
+	case to-from == 1:
 		if s.refused == nil {
 			s.refused = make(map[int]error)
 		}
-		s.refused[first] = refusal.cause
+		s.refused[from] = refusal.cause
 		if s.taken == 0 && len(s.refused) >= enoughRefused {
 			return everyRow(refusal.cause)
 		}
 		return nil
 	}
-	middle := len(part) / 2
-	if err := s.split(part[:middle], first); err != nil {
+	middle := from + (to-from)/2
+	if err := s.split(from, middle); err != nil {
 		return err
 	}
-	return s.split(part[middle:], first+middle)
+	return s.split(middle, to)
 }
 
 // verdict tells whether the refused rows are at fault. Where all of a batch are
@@ -109,14 +95,15 @@ func everyRow(cause error) error {
 	return fmt.Errorf("insert batch: %w: %w", ErrEveryRowRefused, cause)
 }
 
-// insertSurely inserts events until the store has them. It gives a *splitError,
+// insertSurely inserts rows until the store has them. It gives a *splitError,
 // errUnfinished when work ends first, or the error of class Stop.
-func (l *Loop) insertSurely(work context.Context, events []event.Stored) error {
+func (l *Loop) insertSurely(work context.Context, b *batch, from, to int) error {
 	back := l.backoff()
 	for try := 1; ; try++ {
-		err := l.insertOnce(work, events)
+		err := l.insertOnce(work, b, from, to)
+		l.config.watch.beat()
 		if err == nil {
-			l.setTrouble(nil)
+			l.inserting.ok()
 			return nil
 		}
 		if work.Err() != nil {
@@ -131,9 +118,9 @@ func (l *Loop) insertSurely(work context.Context, events []event.Stored) error {
 			return fmt.Errorf("insert batch: %w", err)
 		case Retry, Unknown:
 		}
-		l.setTrouble(fmt.Errorf("insert batch: %w", err))
+		l.inserting.is(fmt.Errorf("insert batch: %w", err))
 		l.log.Warn("cannot insert batch, trying again",
-			zap.Stringer("class", class), zap.Int("try", try), zap.Int("batch_size", len(events)), zap.Error(err))
+			zap.Stringer("class", class), zap.Int("try", try), zap.Int("batch_size", to-from), zap.Error(err))
 		if !pause(work, back.next()) {
 			return errUnfinished
 		}
@@ -149,11 +136,11 @@ func (l *Loop) classify(err error) Class {
 	return l.config.Classify(err)
 }
 
-func (l *Loop) insertOnce(work context.Context, events []event.Stored) error {
+func (l *Loop) insertOnce(work context.Context, b *batch, from, to int) error {
 	ctx, cancel := context.WithTimeout(work, l.config.InsertTimeout)
 	defer cancel()
 	started := time.Now()
-	err := l.config.Sink.Insert(ctx, events)
+	err := l.config.Sink.Insert(ctx, b.block, from, to)
 	result := resultStored
 	if err != nil {
 		result = resultFailed

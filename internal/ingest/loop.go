@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,20 +14,44 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Loop is one worker.
+// Loop is one worker. Its stages run beside each other: one goroutine fetches,
+// decodes and fills batches, Config.Inserts store and acknowledge them, and
+// what is invalid is parked on its own. The number of batches bounds the memory.
 type Loop struct {
 	config  Config
 	log     *zap.Logger
 	metrics *metrics
 
-	trouble  atomic.Pointer[error] // why the loop makes no progress; nil while it does
-	running  atomic.Bool
-	inserted bool // something was stored since the start; only the main goroutine
+	running   atomic.Bool
+	fetching  trouble     // why nothing is fetched
+	inserting trouble     // why nothing is stored
+	inserted  atomic.Bool // something was stored since the start
 
-	progress  chan struct{}          // a batch is done: tell the watermark
-	source    atomic.Pointer[source] // what is open now
-	lastKnown Watermark              // only the watermark's goroutine
-	expired   uint64                 // messages that are known to have expired; likewise
+	free    chan *batch  // empty ones
+	full    chan *batch  // to be stored
+	invalid chan refused // to be parked
+	inHand  *inHand
+
+	progress chan struct{}          // a batch is done: tell the watermark
+	source   atomic.Pointer[source] // what is open now
+}
+
+// trouble is what keeps a stage from its work.
+type trouble struct{ cause atomic.Pointer[error] }
+
+func (t *trouble) is(err error) { t.cause.Store(&err) }
+
+func (t *trouble) ok() {
+	if t.cause.Load() != nil {
+		t.cause.Store(nil)
+	}
+}
+
+func (t *trouble) err() error {
+	if cause := t.cause.Load(); cause != nil {
+		return *cause
+	}
+	return nil
 }
 
 // source is an open stream and its consumer.
@@ -49,8 +74,15 @@ func New(config Config) (*Loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create ingest loop: %w", err)
 	}
-	l := &Loop{config: config, log: config.Logger, metrics: m, progress: make(chan struct{}, 1)}
-	l.setTrouble(errStarting)
+	l := &Loop{
+		config: config, log: config.Logger, metrics: m, inHand: newInHand(),
+		// One batch is being filled while the others are stored.
+		free: make(chan *batch, config.Inserts+1), progress: make(chan struct{}, 1),
+	}
+	for range cap(l.free) {
+		l.free <- &batch{block: config.Sink.NewBlock()}
+	}
+	l.fetching.is(errStarting)
 	return l, nil
 }
 
@@ -59,30 +91,77 @@ var (
 	errNotRunning = errors.New("the ingest loop is not running")
 )
 
-// Run ingests until ctx ends; then it finishes the batch in hand within
+// Run ingests until ctx ends; then it finishes what is in hand within
 // StopTimeout and returns nil. It returns an error where going on is of no use:
 // the Sink's set-up is wrong (see [Stop]), every row of a batch is refused, the
 // stream or consumer is gone and Open does not bring it back, or the connection
 // is closed for good. Then nothing of the batch in hand is acknowledged. A Loop
-// runs once at a time.
+// runs once.
 func (l *Loop) Run(ctx context.Context) error {
 	l.running.Store(true)
 	defer l.running.Store(false)
 	work, cancel := finishing(ctx, l.config.StopTimeout)
 	defer cancel()
-	marks, endMarks := context.WithCancel(work)
-	defer endMarks()
+	beside, endBeside := context.WithCancel(work)
+	var besides sync.WaitGroup
+	besides.Go(func() { l.tellWatermarks(beside, ctx.Done()) })
+	besides.Go(func() { l.keepAlive(beside) })
+	err := l.stages(ctx, work)
+	endBeside()
+	besides.Wait()
+	return err
+}
 
-	var parts errgroup.Group
-	parts.Go(func() error {
-		l.tellWatermarks(marks, ctx.Done())
+// stages run until the last one has nothing more to do.
+func (l *Loop) stages(ctx, work context.Context) error {
+	l.full, l.invalid = make(chan *batch), make(chan refused, mostWaiting)
+	var parking sync.WaitGroup
+	for range parkers {
+		parking.Go(func() { l.parkAll(work) })
+	}
+	group, failed := errgroup.WithContext(work)
+	group.Go(func() error {
+		defer close(l.full)
+		return l.ingest(ctx, failed)
+	})
+	for range l.config.Inserts {
+		group.Go(func() error { return l.insertAll(work) })
+	}
+	err := group.Wait()
+	l.inHand.giveBack(l.config.JetStream.Conn())
+	close(l.invalid)
+	parking.Wait()
+	return err
+}
+
+// insertAll stores batches until there are no more.
+func (l *Loop) insertAll(work context.Context) error {
+	for b := range l.full {
+		if err := l.process(work, b); err != nil {
+			return err
+		}
+		l.giveBack(b)
+	}
+	return nil
+}
+
+// freeBatch waits for an empty batch; nil when ctx ends first.
+func (l *Loop) freeBatch(ctx context.Context) *batch {
+	select {
+	case b := <-l.free:
+		b.source = l.source.Load()
+		l.inHand.addBatch(b)
+		return b
+	case <-ctx.Done():
 		return nil
-	})
-	parts.Go(func() error {
-		defer endMarks()
-		return l.ingest(ctx, work)
-	})
-	return parts.Wait()
+	}
+}
+
+// giveBack empties a batch for other messages.
+func (l *Loop) giveBack(b *batch) {
+	l.inHand.dropBatch(b)
+	b.reset()
+	l.free <- b
 }
 
 // finishing gives the context of the work in hand: it outlives ctx by limit.
@@ -98,14 +177,18 @@ func finishing(ctx context.Context, limit time.Duration) (context.Context, conte
 	}
 }
 
-// ingest opens the source and fetches from it, again and again.
-func (l *Loop) ingest(ctx, work context.Context) error {
+// ingest opens the source and fetches from it, again and again, until ctx ends
+// or another stage has failed.
+func (l *Loop) ingest(ctx, failed context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(failed, cancel)()
 	for ctx.Err() == nil {
 		src, err := l.open(ctx)
 		if err != nil || src == nil {
 			return err
 		}
-		err = l.consume(ctx, work, src)
+		err = l.consume(ctx, failed, src)
 		if !errors.Is(err, errGone) {
 			return err
 		}
@@ -123,14 +206,14 @@ func (l *Loop) open(ctx context.Context) (*source, error) {
 		case err == nil:
 			src := &source{stream, consumer}
 			l.source.Store(src)
-			l.setTrouble(nil)
+			l.fetching.ok()
 			return src, nil
 		case ctx.Err() != nil:
 			return nil, nil //nolint:nilnil,nilerr // the stop was asked for; there is no source and no error
 		case notFound(err), permanent(err):
 			return nil, fmt.Errorf("open source: %w", err)
 		}
-		l.setTrouble(fmt.Errorf("open source: %w", err))
+		l.fetching.is(fmt.Errorf("open source: %w", err))
 		l.log.Warn("cannot open the source", zap.Error(err))
 		if !pause(ctx, back.next()) {
 			return nil, nil //nolint:nilnil // see above
@@ -138,51 +221,52 @@ func (l *Loop) open(ctx context.Context) (*source, error) {
 	}
 }
 
-// consume fetches and works through batches until ctx ends (nil), the consumer
-// is gone (errGone), or going on is of no use.
-func (l *Loop) consume(ctx, work context.Context, src *source) error {
-	pull, err := newPuller(l.config.JetStream, src.consumer, l.config.MaxMessages)
+// consume fetches from a source until ctx ends (nil), the consumer is gone
+// (errGone), or going on is of no use.
+func (l *Loop) consume(ctx, failed context.Context, src *source) error {
+	pull, err := newPuller(l.config.JetStream, src.consumer)
 	if err != nil {
 		return fmt.Errorf("open source: %w", err)
 	}
 	defer pull.close()
+	f := &filler{loop: l, pull: pull}
 	back := l.backoff()
-	bounds := limits{l.config.MaxMessages, l.config.MaxBytes, l.config.MaxWait}
 	for ctx.Err() == nil {
-		messages, err := pull.fetchBatch(idleWait, bounds)
-		if len(messages) > 0 {
-			if err := l.process(work, messages, ackWait(src)); err != nil {
-				return err
-			}
+		began := time.Now()
+		err := f.run(ctx, failed)
+		if time.Since(began) > l.config.RetryPauseMax {
+			back = l.backoff() // it worked for a while
 		}
 		switch {
 		case err == nil:
-			l.setTrouble(nil)
-			back = l.backoff()
-			continue
-		case errors.Is(err, errGone):
-			l.metrics.fetchErrors.Inc()
-			if !pause(ctx, back.next()) {
-				return nil
-			}
-			return errGone
+			return nil
 		case permanent(err):
 			return fmt.Errorf("fetch messages: %w", err)
 		}
 		l.metrics.fetchErrors.Inc()
-		l.setTrouble(fmt.Errorf("fetch messages: %w", err))
-		l.log.Warn("cannot fetch messages", zap.Error(err))
-		pause(ctx, back.next())
+		if !errors.Is(err, errGone) {
+			l.fetching.is(fmt.Errorf("fetch messages: %w", err))
+			l.log.Warn("cannot fetch messages", zap.Error(err))
+		}
+		if !pause(ctx, back.next()) {
+			return nil
+		}
+		if errors.Is(err, errGone) {
+			return errGone
+		}
 	}
 	return nil
 }
+
+// defaultAckWait is the server's own.
+const defaultAckWait = 30 * time.Second
 
 // ackWait is after how long the server delivers an unanswered message again.
 func ackWait(src *source) time.Duration {
 	if wait := src.consumer.CachedInfo().Config.AckWait; wait > 0 {
 		return wait
 	}
-	return 30 * time.Second
+	return defaultAckWait
 }
 
 // Ready is nil while the loop makes progress, or waits for messages; else it
@@ -191,26 +275,10 @@ func (l *Loop) Ready(context.Context) error {
 	if !l.running.Load() {
 		return errNotRunning
 	}
-	if trouble := l.trouble.Load(); trouble != nil {
-		return *trouble
+	if err := l.fetching.err(); err != nil {
+		return err
 	}
-	return nil
-}
-
-// Live is nil while Run is running; a store that is down does not change that.
-func (l *Loop) Live(context.Context) error {
-	if !l.running.Load() {
-		return errNotRunning
-	}
-	return nil
-}
-
-func (l *Loop) setTrouble(err error) {
-	if err == nil {
-		l.trouble.Store(nil)
-		return
-	}
-	l.trouble.Store(&err)
+	return l.inserting.err()
 }
 
 // backoff gives growing pauses with jitter.

@@ -13,21 +13,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// message is a delivered message of the stream: a jetstream.Msg of our own.
-//
-// The client library's Fetch cannot be used: it takes a message without a body
-// but with a header Status for a word of the server, and drops it. Any publisher
-// can put such a message on the stream; it would end fetches, could not be
-// parked, and would hold the acknowledgement floor down for ever.
-type message struct {
-	nc   *nats.Conn
-	msg  *nats.Msg
-	meta jetstream.MsgMetadata
-	// settled is set once the message needs no more InProgress.
-	settled atomic.Bool
+// delivery is a message that the server delivered, and what its
+// acknowledgement subject says (ADR-15).
+type delivery struct {
+	msg *nats.Msg
+	// seq and consumerSeq are its sequences in the stream and of the delivery.
+	seq, consumerSeq uint64
+	// delivered is how many times it was delivered.
+	delivered uint64
+	// received is when the stream took it, by the server's clock.
+	received time.Time
+	pending  uint64
 }
-
-var _ jetstream.Msg = (*message)(nil)
 
 // The acknowledgements of ADR-13.
 const (
@@ -37,50 +34,79 @@ const (
 	term       = "+TERM"
 )
 
-func newMessage(nc *nats.Conn, msg *nats.Msg) (*message, error) {
-	meta, err := parseMetadata(msg.Reply)
-	if err != nil {
-		return nil, err
-	}
-	return &message{nc: nc, msg: msg, meta: meta}, nil
-}
+var errReplyForm = errors.New("parse acknowledgement subject: not of JetStream's form")
 
-// parseMetadata reads an acknowledgement subject (ADR-15):
+// tokensOf splits an acknowledgement subject (ADR-15) without garbage:
 //
 //	$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>
 //	$JS.ACK.<domain>.<account>.<stream>.<consumer>.….<pending>[.<random>]
-func parseMetadata(reply string) (jetstream.MsgMetadata, error) {
-	tokens := strings.Split(reply, ".")
-	if len(tokens) < 9 || len(tokens) == 10 || tokens[0] != "$JS" || tokens[1] != "ACK" {
-		return jetstream.MsgMetadata{}, errors.New("parse acknowledgement subject: not of JetStream's form")
+//
+// It gives the tokens from the stream on, and the domain.
+func tokensOf(reply string) (tokens [7]string, domain string, err error) {
+	rest, ok := strings.CutPrefix(reply, "$JS.ACK.")
+	n := strings.Count(rest, ".") + 1
+	if !ok || n < 7 || n == 8 {
+		return tokens, "", errReplyForm
 	}
-	var meta jetstream.MsgMetadata
-	tokens = tokens[2:]
-	if len(tokens) > 7 {
-		if tokens[0] != "_" {
-			meta.Domain = tokens[0]
+	if n > 7 {
+		domain, rest, _ = strings.Cut(rest, ".")
+		_, rest, _ = strings.Cut(rest, ".")
+		if domain == "_" {
+			domain = ""
 		}
-		tokens = tokens[2:]
+	}
+	for i := range tokens {
+		tokens[i], rest, _ = strings.Cut(rest, ".")
+	}
+	return tokens, domain, nil
+}
+
+// newDelivery reads a message's acknowledgement subject.
+func newDelivery(msg *nats.Msg) (delivery, error) {
+	tokens, _, err := tokensOf(msg.Reply)
+	if err != nil {
+		return delivery{}, err
 	}
 	var n [5]uint64
 	for i := range n {
-		var err error
 		if n[i], err = strconv.ParseUint(tokens[2+i], 10, 63); err != nil {
-			return jetstream.MsgMetadata{}, fmt.Errorf("parse acknowledgement subject: %w", err)
+			return delivery{}, fmt.Errorf("parse acknowledgement subject: %w", err)
 		}
 	}
-	meta.Stream, meta.Consumer = tokens[0], tokens[1]
-	meta.NumDelivered = n[0]
-	meta.Sequence = jetstream.SequencePair{Stream: n[1], Consumer: n[2]}
-	meta.Timestamp = time.Unix(0, int64(n[3]))
-	meta.NumPending = n[4]
-	return meta, nil
+	return delivery{
+		msg: msg, delivered: n[0], seq: n[1], consumerSeq: n[2],
+		received: time.Unix(0, int64(n[3])).UTC(), pending: n[4],
+	}, nil
 }
+
+// message is a delivered message of the stream: a jetstream.Msg of our own,
+// which parking needs.
+//
+// The client library's Fetch cannot be used: it takes a message without a body
+// but with a header Status for a word of the server, and drops it. Any publisher
+// can put such a message on the stream; it would end fetches, could not be
+// parked, and would hold the acknowledgement floor down for ever.
+type message struct {
+	delivery
+	nc     *nats.Conn
+	source *source // where it is from
+	// settled is set once the message needs no more InProgress.
+	settled atomic.Bool
+}
+
+var _ jetstream.Msg = (*message)(nil)
 
 // Metadata implements jetstream.Msg.
 func (m *message) Metadata() (*jetstream.MsgMetadata, error) {
-	meta := m.meta
-	return &meta, nil
+	tokens, domain, err := tokensOf(m.msg.Reply)
+	if err != nil {
+		return nil, err
+	}
+	return &jetstream.MsgMetadata{
+		Stream: tokens[0], Consumer: tokens[1], Domain: domain,
+		Sequence:     jetstream.SequencePair{Stream: m.seq, Consumer: m.consumerSeq},
+		NumDelivered: m.delivered, NumPending: m.pending, Timestamp: m.received,
+	}, nil
 }
 
 // Data implements jetstream.Msg.

@@ -19,7 +19,7 @@ func TestEverySeriesIsThereWithZeroBeforeTheFirstEvent(t *testing.T) {
 	s, registry := newServer(t, stream.Settings{}), prometheus.NewRegistry()
 	_, err := ingest.New(ingest.Config{
 		JetStream: s.js, Open: s.open(s.js), Sink: newSink(), Classify: classify,
-		Park:   func(context.Context, jetstream.Msg, error) error { return nil },
+		Park:   parkWith(func(context.Context, jetstream.Msg, error) error { return nil }),
 		Logger: zap.NewNop(), Registerer: registry,
 	})
 	if err != nil {
@@ -44,6 +44,8 @@ func TestEverySeriesIsThereWithZeroBeforeTheFirstEvent(t *testing.T) {
 		"events_total":        {"stored", "parked"},
 		"insert_errors_total": {"unknown", "retry", "split", "stop"},
 		"insert_seconds":      {"stored", "failed"},
+		"batch_stage_seconds": {"fill", "wait", "insert", "acknowledge", "park"},
+		"gaps_found_total":    {"expired", "deleted", "replaced", "rewound"},
 		"parked_total":        {string(ingest.ReasonRowRefused), "other"},
 	}
 	for _, reason := range event.Reasons() {

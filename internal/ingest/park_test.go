@@ -84,14 +84,14 @@ func TestMessageThatCannotBeParkedStaysUnacknowledgedAndHoldsNobodyUp(t *testing
 	broken.Store(true)
 	refused := make(chan struct{}, 1000)
 	loop := s.run(to, func(c *ingest.Config) {
-		parker := c.Park
-		c.Park = func(ctx context.Context, msg jetstream.Msg, reason error) error {
+		parker := stream.NewParker(c.JetStream).Park
+		c.Park = parkWith(func(ctx context.Context, msg jetstream.Msg, reason error) error {
 			if broken.Load() {
 				refused <- struct{}{}
 				return errBusy
 			}
 			return parker(ctx, msg, reason)
-		}
+		})
 	})
 	to.wait(t, "the valid ones are stored", func() bool { return len(to.rows) == 2 })
 	<-refused
@@ -120,13 +120,13 @@ func TestMessageThatIsParkedTwiceIsThereOnce(t *testing.T) {
 	last := s.publishMsg(&nats.Msg{Subject: "login.events.acme.login", Data: []byte("bad")})
 	var tries atomic.Int32
 	s.run(to, func(c *ingest.Config) {
-		parker := c.Park
-		c.Park = func(ctx context.Context, msg jetstream.Msg, reason error) error {
+		parker := stream.NewParker(c.JetStream).Park
+		c.Park = parkWith(func(ctx context.Context, msg jetstream.Msg, reason error) error {
 			if err := parker(ctx, msg, reason); err != nil || tries.Add(1) > 1 {
 				return err
 			}
 			return errBusy // it is parked, but the answer got lost
-		}
+		})
 	})
 	to.waitMark(t, last)
 	if n := len(s.parked()); n != 1 {

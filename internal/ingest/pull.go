@@ -13,14 +13,20 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// puller fetches messages of one consumer by JetStream's pull requests (ADR-13).
+// puller fetches messages of one consumer by JetStream's pull requests
+// (ADR-13), one at a time.
 type puller struct {
 	nc      *nats.Conn
 	subject string // of pull requests
 	inbox   string // prefix of the requests' reply subjects
 	sub     *nats.Subscription
+	// arrived are messages, and words of the server on requests.
 	arrived chan *nats.Msg
-	request int
+
+	request  int       // number of the last request
+	reply    string    // where it is answered
+	expected int       // messages that may still come for it; 0: it has ended
+	deadline time.Time // when its end must have come
 }
 
 var (
@@ -33,16 +39,15 @@ var (
 // answerGrace is how much later than a request's expiry the server may answer.
 const answerGrace = time.Second
 
-// newPuller subscribes to an inbox of its own. maxMessages is the most that one
-// fetch will ask for.
-func newPuller(js jetstream.JetStream, consumer jetstream.Consumer, maxMessages int) (*puller, error) {
+// newPuller subscribes to an inbox of its own.
+func newPuller(js jetstream.JetStream, consumer jetstream.Consumer) (*puller, error) {
 	nc, info := js.Conn(), consumer.CachedInfo()
 	p := &puller{
 		nc:      nc,
 		subject: apiPrefix(js.Options()) + "CONSUMER.MSG.NEXT." + info.Stream + "." + info.Name,
 		inbox:   nc.NewInbox() + ".",
-		// Room for a fetch and for what comes late of the one before.
-		arrived: make(chan *nats.Msg, 2*maxMessages+16),
+		// Room for a request and for what comes late of the one before.
+		arrived: make(chan *nats.Msg, 2*mostAsked+16),
 	}
 	sub, err := nc.ChanSubscribe(p.inbox+"*", p.arrived)
 	if err != nil {
@@ -71,45 +76,18 @@ type limits struct {
 	wait            time.Duration
 }
 
-// fetch waits for messages until one of the limits is met. It gives what came
-// even where it gives an error too. Late messages of an earlier request count:
-// they are ours.
-func (p *puller) fetch(l limits) ([]*message, error) {
-	p.request++
-	reply := p.inbox + strconv.Itoa(p.request)
-	if err := p.ask(reply, l); err != nil {
-		return nil, err
-	}
-	timer := time.NewTimer(l.wait + answerGrace)
-	defer timer.Stop()
-	var batch []*message
-	size := 0
-	for len(batch) < l.messages && size < l.bytes {
-		select {
-		case <-timer.C:
-			if len(batch) == 0 {
-				return nil, errNoAnswer
-			}
-			return batch, nil
-		case msg := <-p.arrived:
-			if strings.HasPrefix(msg.Subject, p.inbox) {
-				if msg.Subject == reply && ends(msg) {
-					return batch, statusError(msg)
-				}
-				continue
-			}
-			m, err := newMessage(p.nc, msg)
-			if err != nil {
-				return batch, err
-			}
-			batch = append(batch, m)
-			size += msg.Size()
-		}
-	}
-	return batch, nil
-}
+// mostAsked is the most messages of one request. It bounds what lies between the
+// server and the batch; a new request costs one round trip.
+const mostAsked = 10_000
 
-func (p *puller) ask(reply string, l limits) error {
+// minPullBytes is below what a single message may have.
+const minPullBytes = 128 << 10
+
+// asked tells that a request has not ended.
+func (p *puller) asked() bool { return p.expected > 0 }
+
+// ask sends a request.
+func (p *puller) ask(l limits) error {
 	// While disconnected the client library would keep the requests and send all
 	// of them at once later.
 	if !p.nc.IsConnected() {
@@ -118,6 +96,7 @@ func (p *puller) ask(reply string, l limits) error {
 		}
 		return nats.ErrDisconnected
 	}
+	l.messages = min(l.messages, mostAsked)
 	body, err := json.Marshal(struct {
 		Batch    int   `json:"batch"`
 		MaxBytes int   `json:"max_bytes"`
@@ -126,10 +105,40 @@ func (p *puller) ask(reply string, l limits) error {
 	if err != nil {
 		return fmt.Errorf("encode pull request: %w", err)
 	}
-	if err := p.nc.PublishRequest(p.subject, reply, body); err != nil {
+	p.request++
+	p.reply = p.inbox + strconv.Itoa(p.request)
+	if err := p.nc.PublishRequest(p.subject, p.reply, body); err != nil {
 		return fmt.Errorf("send pull request: %w", err)
 	}
+	p.expected, p.deadline = l.messages, time.Now().Add(l.wait+answerGrace)
 	return nil
+}
+
+// take reads what has arrived: a message, or (ok is false) a word of the server,
+// which may be an error. Late messages of an earlier request count: they are
+// ours.
+func (p *puller) take(msg *nats.Msg) (d delivery, ok bool, err error) {
+	if strings.HasPrefix(msg.Subject, p.inbox) {
+		if msg.Subject == p.reply && ends(msg) {
+			p.expected = 0
+			return d, false, statusError(msg)
+		}
+		return d, false, nil
+	}
+	if p.expected > 0 {
+		p.expected--
+	}
+	d, err = newDelivery(msg)
+	return d, err == nil, err
+}
+
+// overdue gives errNoAnswer when the request must have ended, and ends it.
+func (p *puller) overdue(now time.Time) error {
+	if !p.asked() || now.Before(p.deadline) {
+		return nil
+	}
+	p.expected = 0
+	return errNoAnswer
 }
 
 // ends tells a status that ends the request from a heartbeat.
@@ -149,33 +158,6 @@ func statusError(msg *nats.Msg) error {
 	}
 	return fmt.Errorf("pull request ended: %s %s", status, text)
 }
-
-// fetchBatch gives the next batch: it waits for a first message for idle, and
-// then until the batch is full or wait is over.
-func (p *puller) fetchBatch(idle time.Duration, l limits) ([]*message, error) {
-	batch, err := p.fetch(limits{messages: 1, bytes: l.bytes, wait: idle})
-	if err != nil || len(batch) == 0 {
-		return batch, err
-	}
-	size := 0
-	for _, m := range batch {
-		size += m.msg.Size()
-	}
-	l.messages -= len(batch)
-	l.bytes -= size
-	if l.messages < 1 || l.bytes < minPullBytes {
-		return batch, nil
-	}
-	more, err := p.fetch(l)
-	if err != nil && len(batch)+len(more) > 0 {
-		// The next fetch will meet the error again, if it lasts.
-		err = nil
-	}
-	return append(batch, more...), err
-}
-
-// minPullBytes is below what a single message may have.
-const minPullBytes = 128 << 10
 
 // permanent tells the errors that no repetition of a fetch can heal.
 func permanent(err error) bool {

@@ -25,9 +25,17 @@ func TestAcknowledgementSubjectsOfEveryServerAreRead(t *testing.T) {
 		"$JS.ACK.hub.HASH.S.C.2.3.4.5.6.rand": domain,
 	}
 	for subject, want := range cases {
-		got, err := parseMetadata(subject)
-		if err != nil || got != want {
+		d, err := newDelivery(&nats.Msg{Reply: subject})
+		if err != nil {
+			t.Errorf("%s is refused: %v", subject, err)
+			continue
+		}
+		got, err := (&message{delivery: d}).Metadata()
+		if err != nil || !got.Timestamp.Equal(want.Timestamp) {
 			t.Errorf("%s is read as %+v, %v", subject, got, err)
+		}
+		if got.Timestamp = want.Timestamp; *got != want {
+			t.Errorf("%s is read as %+v", subject, got)
 		}
 	}
 }
@@ -37,7 +45,7 @@ func TestOtherReplySubjectsAreNoAcknowledgementSubjects(t *testing.T) {
 		"", "_INBOX.abc", "$JS.ACK.S.C.2.3.4.5", "$JS.ACK.x.S.C.2.3.4.5.6", "$JS.API.S.C.2.3.4.5.6", "$JS.ACK.S.C.2.three.4.5.6",
 		"$JS.ACK.S.C.2.3.4.99999999999999999999.6",
 	} {
-		if _, err := parseMetadata(subject); err == nil {
+		if _, err := newDelivery(&nats.Msg{Reply: subject}); err == nil {
 			t.Errorf("%q is taken for an acknowledgement subject", subject)
 		}
 	}
@@ -128,7 +136,7 @@ func pulling(t *testing.T, n int) (*puller, jetstream.JetStream) {
 			t.Fatal(err)
 		}
 	}
-	p, err := newPuller(js, c, 10)
+	p, err := newPuller(js, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,12 +144,36 @@ func pulling(t *testing.T, n int) (*puller, jetstream.JetStream) {
 	return p, js
 }
 
+// fetched are the next n messages. It asks for them, unless a request is under
+// way.
+func fetched(t *testing.T, p *puller, n int) []*message {
+	t.Helper()
+	if !p.asked() {
+		if err := p.ask(limits{n, 1 << 20, 10 * time.Second}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all []*message
+	for len(all) < n {
+		select {
+		case msg := <-p.arrived:
+			d, ok, err := p.take(msg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ok {
+				all = append(all, &message{delivery: d, nc: p.nc})
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%d messages came, want %d", len(all), n)
+		}
+	}
+	return all
+}
+
 func TestOwnMessageOfTheStreamDoesAllThatAMessageCanDo(t *testing.T) {
 	p, js := pulling(t, 6)
-	messages, err := p.fetch(limits{6, 1 << 20, time.Second})
-	if err != nil || len(messages) != 6 {
-		t.Fatalf("%d messages, %v", len(messages), err)
-	}
+	messages := fetched(t, p, 6)
 	m := messages[0]
 	meta, err := m.Metadata()
 	if err != nil || meta.Sequence.Stream != 1 || meta.Stream != "S" || m.Subject() != "s" || m.Reply() == "" || m.Headers() != nil || len(m.Data()) != 0 {
@@ -157,9 +189,9 @@ func TestOwnMessageOfTheStreamDoesAllThatAMessageCanDo(t *testing.T) {
 			t.Errorf("word %d: %v", i, err)
 		}
 	}
-	again, err := p.fetch(limits{1, 1 << 20, 10 * time.Second})
-	if err != nil || len(again) != 1 || again[0].meta.Sequence.Stream != 5 || again[0].meta.NumDelivered != 2 {
-		t.Fatalf("after the words comes %+v, %v; want message 5 again", again, err)
+	again := fetched(t, p, 1)
+	if again[0].seq != 5 || again[0].delivered != 2 {
+		t.Fatalf("after the words comes %+v; want message 5 again", again[0])
 	}
 	if err := again[0].NakWithDelay(time.Hour); err != nil {
 		t.Error(err)
@@ -175,9 +207,12 @@ func TestOwnMessageOfTheStreamDoesAllThatAMessageCanDo(t *testing.T) {
 
 func TestLateMessagesOfAnEarlierRequestAreNotLost(t *testing.T) {
 	p, js := pulling(t, 0)
-	// A request that is not waited for, as after a slow answer.
-	if err := p.ask(p.inbox+"earlier", limits{1, 1 << 20, 10 * time.Second}); err != nil {
+	// A request that is given up, as after a slow answer.
+	if err := p.ask(limits{1, 1 << 20, 10 * time.Second}); err != nil {
 		t.Fatal(err)
+	}
+	if err := p.overdue(time.Now().Add(time.Minute)); !errors.Is(err, errNoAnswer) {
+		t.Fatalf("the silence gives %v, want errNoAnswer", err)
 	}
 	if err := p.nc.Flush(); err != nil {
 		t.Fatal(err)
@@ -185,9 +220,8 @@ func TestLateMessagesOfAnEarlierRequestAreNotLost(t *testing.T) {
 	if _, err := js.Publish(t.Context(), "s", []byte("late")); err != nil {
 		t.Fatal(err)
 	}
-	got, err := p.fetch(limits{1, 1 << 20, 10 * time.Second})
-	if err != nil || len(got) != 1 || string(got[0].Data()) != "late" {
-		t.Errorf("fetched are %v, %v", got, err)
+	if got := fetched(t, p, 1); string(got[0].Data()) != "late" {
+		t.Errorf("fetched is %+v", got[0])
 	}
 }
 
@@ -197,8 +231,14 @@ func TestSilentServerIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.subject = "silent"
-	if _, err := p.fetch(limits{1, 1 << 20, time.Millisecond}); !errors.Is(err, errNoAnswer) {
-		t.Errorf("error is %v, want errNoAnswer", err)
+	if err := p.ask(limits{1, 1 << 20, time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.overdue(time.Now()); err != nil || !p.asked() {
+		t.Errorf("the silence gives %v before its time", err)
+	}
+	if err := p.overdue(time.Now().Add(2 * time.Second)); !errors.Is(err, errNoAnswer) || p.asked() {
+		t.Errorf("the silence gives %v, want errNoAnswer and the request's end", err)
 	}
 }
 

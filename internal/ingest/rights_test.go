@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -43,9 +44,13 @@ func TestLoopNeedsNoMoreThanTheRightsOfTheIngestUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// The worker may set the consumer back where somebody has moved it.
+	if _, err := asOperator.ResetConsumerToSequence(t.Context(), stream.Events, stream.Consumer, 3); err != nil {
+		t.Fatal(err)
+	}
 	to := newSink()
 	loop, err := ingest.New(ingest.Config{
-		JetStream: asIngest, Sink: to, Park: stream.NewParker(asIngest).Park, Classify: classify,
+		JetStream: asIngest, Sink: to, Journal: to, Park: parkWith(stream.NewParker(asIngest).Park), Classify: classify,
 		Open: func(ctx context.Context) (jetstream.Stream, jetstream.Consumer, error) {
 			return stream.Open(ctx, asIngest)
 		},
@@ -62,6 +67,9 @@ func TestLoopNeedsNoMoreThanTheRightsOfTheIngestUser(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+	if got := to.stored(); !slices.Equal(got, []uint64{1, 3}) {
+		t.Errorf("stored are %v, want 1 and 3: 2 is parked", got)
 	}
 	for len(violations) > 0 {
 		t.Error(<-violations)

@@ -2,11 +2,10 @@ package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
 )
 
@@ -17,118 +16,193 @@ const (
 	tellTimeout = 10 * time.Second
 )
 
+// The paces of telling, at the most: how often the watermark is told while it
+// moves, how often one of them is lasting, how often a lasting one is told while
+// nothing happens, and how often the parked messages are asked for.
+const (
+	tellPause    = 200 * time.Millisecond
+	lastingPause = time.Second
+	idlePause    = 10 * time.Second
+	parkedPause  = 5 * time.Second
+)
+
+// setBackPause is how long after a failure the consumer is set back again.
+const setBackPause = 10 * time.Second
+
+// teller tells the watermark. It belongs to one goroutine.
+type teller struct {
+	loop *Loop
+
+	lasting    Watermark // the last one that was told to last
+	lastingAt  time.Time
+	parked     *ParkedState
+	parkedAt   time.Time
+	lostBefore uint64 // messages that had expired before the start
+	started    bool
+}
+
 // tellWatermarks tells the watermark after every batch and every WatermarkEvery,
 // until ctx ends, and then once more. It has a goroutine of its own, so that
 // ingest never waits for it.
 func (l *Loop) tellWatermarks(ctx context.Context, stopping <-chan struct{}) {
-	ticker := time.NewTicker(l.config.WatermarkEvery)
+	var counting sync.WaitGroup
+	counting.Go(func() { l.config.watch.count(ctx) })
+	defer counting.Wait()
+	every := l.config.WatermarkEvery
+	t := &teller{loop: l}
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	// After one mark the next waits, so that a busy stream costs no more.
+	pausing := time.NewTimer(0)
+	defer pausing.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			select {
-			case <-stopping: // a graceful stop: the last batch counts too
-				l.tellWatermark(context.WithoutCancel(ctx))
-			default:
-			}
+			t.finish(ctx, stopping)
+			return
+		case <-pausing.C:
+		}
+		select {
+		case <-ctx.Done():
+			t.finish(ctx, stopping)
 			return
 		case <-ticker.C:
 		case <-l.progress:
+			l.config.watch.committed.Store(time.Now().UnixMicro())
 		}
-		l.tellWatermark(ctx)
+		t.tell(ctx, false)
+		pausing.Reset(min(tellPause, every))
 	}
 }
 
-func (l *Loop) tellWatermark(ctx context.Context) {
+// finish tells once more after a graceful stop: the last batch counts too.
+func (t *teller) finish(ctx context.Context, stopping <-chan struct{}) {
+	select {
+	case <-stopping:
+		t.tell(context.WithoutCancel(ctx), true)
+	default:
+	}
+}
+
+// tell measures and tells once.
+func (t *teller) tell(ctx context.Context, last bool) {
+	l := t.loop
 	src := l.source.Load()
 	if src == nil {
 		return
 	}
-	mark, err := l.measure(ctx, src)
-	if err == nil {
-		telling, cancel := context.WithTimeout(ctx, tellTimeout)
-		defer cancel()
-		err = l.config.Sink.SetWatermark(telling, mark)
+	err := t.tellOf(ctx, src, last)
+	if ctx.Err() != nil {
+		return
 	}
-	if err != nil && ctx.Err() == nil {
+	before := kept(&l.config.watch.telling)
+	keep(&l.config.watch.telling, err)
+	if err != nil {
 		l.metrics.watermarkFailures.Inc()
-		l.log.Warn("cannot tell the watermark", zap.Error(err))
+		if before == nil || before.Error() != err.Error() {
+			l.log.Warn("cannot tell the watermark", zap.Error(err)) // and once is enough
+		}
+		return
 	}
+	l.config.watch.toldAgo.Store(0)
+	l.metrics.stream.markTold(time.Now())
 }
 
-// errChanged: the stream was deleted and created again between two questions.
-var errChanged = errors.New("the stream changed meanwhile")
+func (t *teller) tellOf(ctx context.Context, src *source, last bool) error {
+	l := t.loop
+	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	w := l.config.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// What is known comes first: its clock must not be ahead of what is seen.
+	known, unknown := l.config.Journal.Known(ctx, src.consumer.CachedInfo().Stream)
+	s, err := w.eyes.look(ctx, src, known.Anchor)
+	if err != nil {
+		return err
+	}
+	l.metrics.stream.seen(s.after, s.consumer)
+	if unknown != nil {
+		l.metrics.lagMessages.Set(float64(s.last() - min(s.floor(), s.last())))
+		return fmt.Errorf("ask what is known: %w", unknown)
+	}
+	v, err := w.completeness.judge(known, s, time.Now())
+	if err != nil {
+		return err
+	}
+	t.found(known, v.gaps)
+	stuck := w.setBack(ctx, &l.config, v, s)
+	t.measured(v.mark, s)
+	if err := l.config.Journal.Tell(ctx, t.tidings(ctx, known, v, s, last)); err != nil {
+		return fmt.Errorf("tell watermark: %w", err)
+	}
+	w.completeness.told(v.mark)
+	return stuck
+}
 
-// measure finds out how far the stream is stored.
-//
-// The consumer's acknowledgement floor is the sequence up to which every message
-// is acknowledged, by whichever worker, and a message is acknowledged only when
-// it is stored or parked. The stream is asked before and after: the same
-// incarnation both times means that the floor is of this incarnation, and what
-// the stream had acknowledged to publishers by the first answer has a sequence
-// no greater than the last one of the second answer.
-func (l *Loop) measure(ctx context.Context, src *source) (Watermark, error) {
+// tidings puts together what is told.
+func (t *teller) tidings(ctx context.Context, known Known, v verdict, s *sight, last bool) Tidings {
+	l, now := t.loop, time.Now()
+	told := Tidings{
+		Watermark: v.mark, Gaps: v.gaps, GapsBefore: known.Gaps,
+		Anchor: Anchor{Seq: s.last(), Time: s.after.State.LastTime},
+		Report: Report{Stream: s.after, Consumer: s.consumer, Parked: t.askParked(ctx, now), Trouble: l.troubles(ctx)},
+	}
+	if s.last() == 0 || s.after.State.LastTime.IsZero() {
+		told.Anchor = Anchor{}
+	}
+	if at := l.config.watch.committed.Load(); at > 0 {
+		told.Report.LastCommit = time.UnixMicro(at).UTC()
+	}
+	if !v.mark.Time.IsZero() {
+		told.KnownAt = known.Now.Add(-max(s.before.TimeStamp.Sub(v.mark.Time), 0))
+	}
+	moved := v.mark.Seq != t.lasting.Seq || v.mark.Generation != t.lasting.Generation
+	passed := now.Sub(t.lastingAt)
+	if last || len(v.gaps) > 0 || moved && passed >= lastingPause || passed >= idlePause {
+		told.Lasting, t.lasting, t.lastingAt = true, v.mark, now
+	}
+	return told
+}
+
+// askParked asks for the parked messages now and then.
+func (t *teller) askParked(ctx context.Context, now time.Time) *ParkedState {
+	ask := t.loop.config.Parked
+	if ask == nil || now.Sub(t.parkedAt) < parkedPause {
+		return t.parked
+	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	before, err := src.stream.Info(ctx)
+	t.parkedAt = now
+	state, err := ask(ctx)
 	if err != nil {
-		return Watermark{}, fmt.Errorf("ask for stream: %w", err)
+		t.loop.log.Warn("cannot ask for parked messages", zap.Error(err))
+		t.parked = nil
+		return nil
 	}
-	consumer, err := src.consumer.Info(ctx)
-	if err != nil {
-		return Watermark{}, fmt.Errorf("ask for consumer: %w", err)
-	}
-	after, err := src.stream.Info(ctx)
-	if err != nil {
-		return Watermark{}, fmt.Errorf("ask for stream: %w", err)
-	}
-	if !before.Created.Equal(after.Created) || consumer.Created.Before(before.Created) {
-		return Watermark{}, errChanged
-	}
-	floor, last := consumer.AckFloor.Stream, after.State.LastSeq
-	if floor > last {
-		return Watermark{}, fmt.Errorf("the consumer is at %d, ahead of the stream's last sequence %d: the stream lost messages", floor, last)
-	}
-	mark := Watermark{Stream: before.Config.Name, StreamCreated: before.Created, Seq: floor}
-	if floor == last {
-		mark.Time = before.TimeStamp
-	} else {
-		mark.Time = l.timeAt(ctx, src.stream, mark)
-	}
-	l.lastKnown = mark
-	l.measured(mark, after)
-	return mark, nil
+	t.parked = &state
+	return t.parked
 }
 
-// timeAt is the time of the message at the mark: what the stream acknowledged
-// before it has a smaller sequence. Where the message is no longer there, an
-// earlier mark's time is still true, unless the floor went back.
-func (l *Loop) timeAt(ctx context.Context, stream jetstream.Stream, mark Watermark) time.Time {
-	if mark.Seq > 0 {
-		if msg, err := stream.GetMsg(ctx, mark.Seq); err == nil {
-			return msg.Time
-		}
+// found tells the operator of gaps.
+func (t *teller) found(known Known, gaps []Gap) {
+	l := t.loop
+	if !t.started {
+		t.started, t.lostBefore = true, known.Expired
 	}
-	known := l.lastKnown
-	if known.Stream == mark.Stream && known.StreamCreated.Equal(mark.StreamCreated) && known.Seq <= mark.Seq {
-		return known.Time
+	l.metrics.expired.Set(float64(known.Expired - min(t.lostBefore, known.Expired)))
+	l.metrics.gaps.known.Set(float64(known.Gaps))
+	for _, g := range gaps {
+		l.metrics.gaps.found.WithLabelValues(string(g.Reason)).Inc()
+		l.log.Error("the stream lost messages before they were ingested",
+			zap.String("reason", string(g.Reason)), zap.Uint64("stream_seq", g.From), zap.Uint64("to", g.To), zap.Uint64("messages", g.Messages))
 	}
-	return time.Time{}
 }
 
-func (l *Loop) measured(mark Watermark, info *jetstream.StreamInfo) {
-	l.metrics.lagMessages.Set(float64(info.State.LastSeq - mark.Seq))
+func (t *teller) measured(mark Watermark, s *sight) {
+	m := t.loop.metrics
+	m.lagMessages.Set(float64(s.last() - min(mark.Seq, s.last())))
 	if !mark.Time.IsZero() {
-		l.metrics.lagSeconds.Set(max(info.TimeStamp.Sub(mark.Time).Seconds(), 0))
+		m.lagSeconds.Set(max(s.after.TimeStamp.Sub(mark.Time).Seconds(), 0))
 	}
-	// Retention took messages that were never ingested.
-	expired := uint64(0)
-	if first := info.State.FirstSeq; first > mark.Seq+1 {
-		expired = first - mark.Seq - 1
-	}
-	if expired > l.expired {
-		l.log.Error("messages expired before they were ingested", zap.Uint64("stream_seq", mark.Seq+1), zap.Uint64("messages", expired))
-	}
-	l.expired = expired
-	l.metrics.expired.Set(float64(expired))
 }

@@ -1,39 +1,27 @@
 package ops
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/pprof"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 )
 
-// NewRegistry is a metrics registry that already has the process, the Go run
-// time and the build.
-func NewRegistry() *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	r.MustRegister(
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		collectors.NewBuildInfoCollector(),
-	)
-	return r
-}
-
-// Admin answers on the admin address: /livez, /readyz (?verbose), /metrics,
+// Admin answers on the admin address: /livez, /readyz, /startupz (?verbose), /metrics,
 // /log/level (GET, PUT {"level":"debug"}) and /debug/pprof/. It has no access
-// control of its own: listen on loopback or where only operators reach it.
+// control of its own: listen on loopback or where only operators reach it. To
+// metrics it adds what /readyz tells.
 func Admin(health *Health, metrics prometheus.Gatherer, level zap.AtomicLevel) http.Handler {
+	ready := prometheus.NewRegistry()
+	ready.MustRegister(newReadiness(health))
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprintln(w, "alive")
-	})
-	mux.Handle("GET /readyz", health)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /livez", health.Live)
+	mux.HandleFunc("GET /readyz", health.Ready)
+	mux.HandleFunc("GET /startupz", health.Started)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.Gatherers{metrics, ready},
+		promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})) // one broken metric must not hide the others
 	mux.Handle("/log/level", level)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

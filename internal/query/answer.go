@@ -42,13 +42,18 @@ func (t *Timestamp) UnmarshalJSON(b []byte) error {
 // Watermark tells how complete an answer is.
 type Watermark struct {
 	// StreamSeq is the sequence up to which every message of the stream is in
-	// the answer or parked.
+	// the answer, or parked, or lost and named in Gaps.
 	StreamSeq uint64 `json:"stream_seq"`
-	// Time is the moment up to which everything that the stream received is in
-	// the answer; null before the first report.
+	// Time is the moment, by the stream's clock, up to which the same holds for
+	// everything that the stream received; null before the first report.
 	Time *Timestamp `json:"time"`
-	// LagMS is how far Time lies behind the answer, in milliseconds.
+	// LagMS is how far Time lies behind the answer, in milliseconds. It is
+	// measured by one clock, whatever the others say.
 	LagMS int64 `json:"lag_ms"`
+	// Gaps are the messages that no answer can ever have, the latest found first,
+	// at most MaxGaps; absent where there is none. GapsTotal counts all of them.
+	Gaps      []Gap `json:"gaps,omitempty"`
+	GapsTotal int   `json:"gaps_total,omitempty"`
 }
 
 // Activity is one of a user's latest events.

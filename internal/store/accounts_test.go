@@ -62,34 +62,3 @@ func TestAnEmptyAccountHasEmptyLists(t *testing.T) {
 		t.Errorf("events of an unknown user: %v, want not found", err)
 	}
 }
-
-func TestTheWatermarkKeepsTheBestClaimOfTheNewestStream(t *testing.T) {
-	db := openDatabase(t)
-	mark, err := db.reader.Watermark(t.Context())
-	if err != nil || mark.StreamSeq != 0 || mark.Time != nil {
-		t.Errorf("before any claim: %+v, error %v", mark, err)
-	}
-	if err := db.writer.SetWatermark(t.Context(), "LOGIN_EVENTS", epoch, 1, time.Time{}); err != nil {
-		t.Fatal(err)
-	}
-	if mark, err = db.reader.Watermark(t.Context()); err != nil || mark.StreamSeq != 1 || mark.Time != nil {
-		t.Errorf("with a claim of no moment: %+v, error %v", mark, err)
-	}
-	old, anew := epoch, epoch.Add(time.Hour)
-	for _, claim := range []struct {
-		created time.Time
-		seq     uint64
-		at      time.Time
-	}{{old, 500, epoch.Add(2 * time.Hour)}, {anew, 7, epoch.Add(3 * time.Hour)}, {anew, 3, epoch.Add(time.Minute)}} {
-		if err := db.writer.SetWatermark(t.Context(), "LOGIN_EVENTS", claim.created, claim.seq, claim.at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := db.writer.SetWatermark(t.Context(), "OTHER", anew, 900, epoch.Add(time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	mark, err = db.reader.Watermark(t.Context())
-	if err != nil || mark.StreamSeq != 7 || !mark.Time.Equal(epoch.Add(3*time.Hour)) || mark.LagMS <= 0 {
-		t.Errorf("watermark %+v, error %v; want sequence 7 of the newer stream", mark, err)
-	}
-}

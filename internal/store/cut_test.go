@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/ch-go/proto"
 	"pgregory.net/rapid"
 
 	"github.com/loginaudit/loginaudit/event"
@@ -14,24 +15,29 @@ import (
 func TestBlocksStayBelowTheLimitOfPartitions(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		months := rapid.SliceOf(rapid.IntRange(0, 400)).Draw(rt, "months")
-		events := make([]event.Stored, len(months))
+		b := NewBlock()
 		for i, m := range months {
-			events[i] = event.Stored{StreamSeq: uint64(i)}
-			events[i].OccurredAt = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, m, 0)
+			e := event.Stored{StreamSeq: uint64(i)}
+			e.OccurredAt = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, m, 0)
+			b.Add(&e)
 		}
+		from := rapid.IntRange(0, len(months)).Draw(rt, "from")
+		to := rapid.IntRange(from, len(months)).Draw(rt, "to")
 		seen := make(map[uint64]bool)
-		for _, block := range cutByMonth(events) {
-			inBlock := make(map[string]bool)
-			for _, e := range block {
-				seen[e.StreamSeq] = true
-				inBlock[e.OccurredAt.Format("2006-01")] = true
+		for _, part := range b.parts(from, to) {
+			inPart := make(map[string]bool)
+			for row, version := range *part.version {
+				seen[^version] = true
+				inPart[part.occurredAt.Data[row].Time(proto.PrecisionMicro).UTC().Format("2006-01")] = true
 			}
-			if len(inBlock) > maxMonths || len(block) == 0 {
-				rt.Fatalf("block of %d events in %d months", len(block), len(inBlock))
+			if len(inPart) > maxMonths || part.Rows() == 0 {
+				rt.Fatalf("part of %d events in %d months", part.Rows(), len(inPart))
 			}
 		}
-		if len(seen) != len(events) {
-			rt.Fatalf("%d events in the blocks, want %d", len(seen), len(events))
+		for i := range months {
+			if seen[uint64(i)] != (i >= from && i < to) {
+				rt.Fatalf("event %d of [%d, %d): in the parts is %t", i, from, to, seen[uint64(i)])
+			}
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
@@ -81,7 +82,7 @@ var faultCodes = []int32{36, 42, 43, 46, 47, 53, 60, 62, 70, 81, 164, 386, 457, 
 // wordCodes are the exceptions whose text speaks of the schema, of rights and of
 // limits only. Any other may quote a value, and errors go into logs, which hold
 // no personal data.
-var wordCodes = []int32{16, 47, 60, 81, 115, 158, 159, 164, 192, 193, 194, 202, 203, 209, 210, 241, 242, 243, 252, 307, 396, 497, 516}
+var wordCodes = []int32{16, 47, 60, 81, 115, 158, 159, 164, 192, 193, 194, 202, 203, 209, 210, 241, 242, 243, 252, 307, 396, 497, 516, 774}
 
 // exceptionError is an exception of the server, told without its values.
 type exceptionError struct{ *clickhouse.Exception }
@@ -106,6 +107,13 @@ func withoutValues(err error) error {
 	return err
 }
 
+// outOfMemory tells that the server as a whole has no memory left, which is not
+// the fault of the question that it was found at.
+func outOfMemory(e *clickhouse.Exception) bool {
+	const memoryLimit = 241
+	return e.Code == memoryLimit && strings.Contains(e.Message, "(total)")
+}
+
 // readError says what a failed SELECT means to the one who asked.
 func readError(doing string, err error) error {
 	if errors.Is(err, context.Canceled) {
@@ -115,9 +123,7 @@ func readError(doing string, err error) error {
 	isException := errors.As(err, &exception)
 	err = withoutValues(err)
 	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s: %w: %w", doing, query.ErrTooHeavy, err)
-	case !isException:
+	case !isException, outOfMemory(exception):
 		return fmt.Errorf("%s: %w: %w", doing, query.ErrUnavailable, err)
 	case slices.Contains(heavyCodes, exception.Code):
 		return fmt.Errorf("%s: %w: %w", doing, query.ErrTooHeavy, err)

@@ -57,3 +57,14 @@ func TestErrorsQuoteNoValues(t *testing.T) {
 		t.Errorf("%q; want the code and no value", text)
 	}
 }
+
+// TestAQuestionThatTakesTooLongIsTooHeavyWhileClickHouseAnswersOthers: where it
+// answers nobody, internal/faults looks.
+func TestAQuestionThatTakesTooLongIsTooHeavyWhileClickHouseAnswersOthers(t *testing.T) {
+	db := openDatabase(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := db.reader.AskFor(ctx, 2); !errors.Is(err, query.ErrTooHeavy) {
+		t.Errorf("%v, want ErrTooHeavy", err)
+	}
+}

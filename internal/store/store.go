@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -52,9 +53,14 @@ type Config struct {
 // valid account.
 const allAccounts = "*"
 
+// dialTimeout bounds the making of a connection, from the wait for a place in the
+// pool to the end of the sign-in.
+const dialTimeout = 5 * time.Second
+
 // DB is a pool of connections to ClickHouse. It is safe for concurrent use.
 type DB struct {
 	conn         driver.Conn
+	writer       *writer
 	database     string
 	sessionLimit time.Duration
 	stream       string
@@ -66,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open clickhouse: %w", err)
 	}
-	db := &DB{conn: conn, database: cfg.Database, sessionLimit: cfg.SessionLimit, stream: cfg.Stream}
+	db := &DB{conn: conn, writer: &writer{options: cfg.insertOptions()}, database: cfg.Database, sessionLimit: cfg.SessionLimit, stream: cfg.Stream}
 	if db.sessionLimit <= 0 {
 		db.sessionLimit = DefaultSessionLimit
 	}
@@ -89,7 +95,7 @@ func (c Config) options() *clickhouse.Options {
 		Addr:            []string{c.Addr},
 		Auth:            clickhouse.Auth{Database: c.Database, Username: c.Username, Password: c.Password},
 		TLS:             c.TLS,
-		DialTimeout:     5 * time.Second,
+		DialTimeout:     dialTimeout,
 		ReadTimeout:     2 * time.Minute,
 		MaxOpenConns:    maxOpen,
 		MaxIdleConns:    maxOpen,
@@ -99,17 +105,24 @@ func (c Config) options() *clickhouse.Options {
 	}
 }
 
-// Ping reports whether ClickHouse answers.
-func (db *DB) Ping(ctx context.Context) error {
-	if err := db.conn.Ping(ctx); err != nil {
-		return readError("ping clickhouse", err)
+// insertOptions are how blocks are sent.
+func (c Config) insertOptions() ch.Options {
+	return ch.Options{
+		Address:     c.Addr,
+		Database:    c.Database,
+		User:        c.Username,
+		Password:    c.Password,
+		TLS:         c.TLS,
+		DialTimeout: dialTimeout,
+		// The greeting is the first thing that a server which hangs does not say.
+		HandshakeTimeout: dialTimeout,
+		ClientName:       "loginaudit",
 	}
-	return nil
 }
 
 // Close releases the connections.
 func (db *DB) Close() error {
-	if err := db.conn.Close(); err != nil {
+	if err := errors.Join(db.conn.Close(), db.writer.close()); err != nil {
 		return fmt.Errorf("close clickhouse: %w", err)
 	}
 	return nil
@@ -121,7 +134,7 @@ func (db *DB) selectRows(ctx context.Context, account string, s statement, scan 
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"log_comment": account}))
 	rows, err := db.conn.Query(ctx, s.sql, s.args()...)
 	if err != nil {
-		return readError("select "+s.name, err)
+		return db.selectError(ctx, "select "+s.name, err)
 	}
 	for rows.Next() {
 		if err := scan(rows); err != nil {
@@ -129,7 +142,7 @@ func (db *DB) selectRows(ctx context.Context, account string, s statement, scan 
 		}
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return readError("select "+s.name, err)
+		return db.selectError(ctx, "select "+s.name, err)
 	}
 	return nil
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/loginaudit/loginaudit/event"
 )
 
-// Ensure creates the streams LOGIN_EVENTS and LOGIN_PARKED and the consumer
-// ingest, or updates them, so that they match the settings; called again it
-// changes nothing. Settings that loginaudit does not care for (placement,
-// compression, republishing, metadata) stay as an operator made them.
+// Ensure creates the streams LOGIN_EVENTS, LOGIN_PARKED and LOGIN_PARKED_NOTES
+// and the consumer ingest, or updates them, so that they match the settings;
+// called again it changes nothing. Settings that loginaudit does not care for
+// (placement, compression, republishing, metadata) stay as an operator made them.
 //
 // It never drops a message to get its way: what cannot be changed is told by a
 // [*MismatchError]. (A shorter MaxAge or another MaxBytes are the operator's
@@ -27,7 +27,7 @@ func Ensure(ctx context.Context, js jetstream.JetStream, settings Settings) erro
 		return err
 	}
 	settings = settings.withDefaults()
-	for _, want := range []jetstream.StreamConfig{eventsConfig(settings), parkedConfig(settings)} {
+	for _, want := range []jetstream.StreamConfig{eventsConfig(settings), parkedConfig(settings), notesConfig(settings)} {
 		if err := ensureStream(ctx, js, want); err != nil {
 			return fmt.Errorf("ensure stream %s: %w", want.Name, err)
 		}
@@ -61,26 +61,52 @@ func eventsConfig(s Settings) jetstream.StreamConfig {
 	}
 }
 
-// parkedConfig lets an operator delete one message: that is how it is discarded.
+// parkedConfig lets an operator delete one message: that is how it is erased.
 // Its messages are larger than those of LOGIN_EVENTS, so the server's own limit
-// holds.
+// holds. It takes atomic batches for [Parker.ParkAll].
 func parkedConfig(s Settings) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
-		Name:              Parked,
-		Description:       "loginaudit: messages that break the contract, with the reason",
-		Subjects:          []string{parkedSubjects},
+		Name:               Parked,
+		Description:        "loginaudit: messages that break the contract, with the reason",
+		Subjects:           []string{parkedSubjects},
+		Retention:          jetstream.LimitsPolicy,
+		Storage:            jetstream.FileStorage,
+		Discard:            jetstream.DiscardNew,
+		Replicas:           s.Replicas,
+		MaxBytes:           orUnlimited(s.ParkedMaxBytes),
+		MaxAge:             s.ParkedMaxAge,
+		MaxMsgs:            -1,
+		MaxMsgsPerSubject:  -1,
+		MaxConsumers:       -1,
+		MaxMsgSize:         -1,
+		Duplicates:         s.ParkedDuplicateWindow,
+		AllowAtomicPublish: true,
+		AllowDirect:        true,
+		DenyPurge:          true,
+	}
+}
+
+// notesConfig keeps notes for ever and lets nobody remove one: they tell what
+// became of messages that are no longer there. They are small, and only
+// operators make them, so a limit would do more harm than good: in a full stream
+// nothing could be discarded.
+func notesConfig(s Settings) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:              ParkedNotes,
+		Description:       "loginaudit: what operators did with parked messages",
+		Subjects:          []string{notesSubjects},
 		Retention:         jetstream.LimitsPolicy,
 		Storage:           jetstream.FileStorage,
 		Discard:           jetstream.DiscardNew,
 		Replicas:          s.Replicas,
-		MaxBytes:          orUnlimited(s.ParkedMaxBytes),
-		MaxAge:            s.ParkedMaxAge,
+		MaxBytes:          -1,
 		MaxMsgs:           -1,
 		MaxMsgsPerSubject: -1,
 		MaxConsumers:      -1,
 		MaxMsgSize:        -1,
-		Duplicates:        s.ParkedDuplicateWindow,
+		Duplicates:        s.DuplicateWindow,
 		AllowDirect:       true,
+		DenyDelete:        true,
 		DenyPurge:         true,
 	}
 }

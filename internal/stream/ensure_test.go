@@ -28,7 +28,8 @@ func TestEnsureCreatesStreamsThatLoseNothing(t *testing.T) {
 	ensure(t, js)
 	events := streamConfig(t, js, stream.Events)
 	parked := streamConfig(t, js, stream.Parked)
-	for _, c := range []jetstream.StreamConfig{events, parked} {
+	notes := streamConfig(t, js, stream.ParkedNotes)
+	for _, c := range []jetstream.StreamConfig{events, parked, notes} {
 		if c.Retention != jetstream.LimitsPolicy || c.Discard != jetstream.DiscardNew || c.Storage != jetstream.FileStorage ||
 			c.AllowRollup || c.NoAck || !c.DenyPurge || !c.AllowDirect {
 			t.Errorf("stream %s is %+v", c.Name, c)
@@ -37,8 +38,11 @@ func TestEnsureCreatesStreamsThatLoseNothing(t *testing.T) {
 	if events.Subjects[0] != "login.events.>" || !events.DenyDelete || !events.AllowAtomicPublish || events.Duplicates != 2*time.Minute {
 		t.Errorf("stream %s is %+v", events.Name, events)
 	}
-	if parked.Subjects[0] != "login.parked.>" || parked.DenyDelete {
+	if parked.Subjects[0] != "login.parked.>" || parked.DenyDelete || !parked.AllowAtomicPublish {
 		t.Errorf("stream %s is %+v", parked.Name, parked)
+	}
+	if notes.Subjects[0] != "login.notes.>" || !notes.DenyDelete || notes.MaxAge != 0 || notes.MaxBytes != -1 {
+		t.Errorf("stream %s is %+v", notes.Name, notes)
 	}
 	_, consumer, err := stream.Open(t.Context(), js)
 	if err != nil {

@@ -4,13 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/loginaudit/loginaudit/event"
 )
+
+// State tells what an operator has done with a parked message.
+type State string
+
+// The states. A message that was both discarded and replayed is replayed: that
+// cannot be taken back. What was erased is no longer in LOGIN_PARKED.
+const (
+	// StateOpen: nothing has been done with it, or not to the end.
+	StateOpen State = "open"
+	// StateReplayed: it was published again.
+	StateReplayed State = "replayed"
+	// StateDiscarded: it is to stay as it is, and nobody need look at it again.
+	StateDiscarded State = "discarded"
+)
+
+// States lists the states in a fixed order.
+func States() []State { return []State{StateOpen, StateReplayed, StateDiscarded} }
 
 // ParkedMessage is a message of LOGIN_PARKED: the original and why it is there.
 type ParkedMessage struct {
@@ -34,23 +53,60 @@ type ParkedMessage struct {
 	Subject string
 	Headers nats.Header
 	Body    []byte
+
+	// State is what was done with it; SettledAt and SettledBy tell when and by
+	// whom, unless it is open. [Inbox.Get] and [Inbox.List] fill them.
+	State     State
+	SettledAt time.Time
+	SettledBy string
+	// ReplayOf is the parked message of which the original is a replay, 0 for
+	// none. It is told only where the notes bear it out.
+	ReplayOf uint64
+
+	// label is the reason in its subject, by which it is counted.
+	label string
 }
 
-// ParkedFilter narrows a list of parked messages. Zero fields do not narrow.
-type ParkedFilter struct {
-	// Account is the account token of the original's subject; "_" finds those
-	// whose subject names none.
-	Account string
-	// Reason is a reason code.
-	Reason string
-	// FromSeq is the first sequence of LOGIN_PARKED to look at.
-	FromSeq uint64
+// Account is the account token of the original's subject, or "_" where the
+// subject names none that the contract allows.
+func (m *ParkedMessage) Account() string { return accountToken(m.Subject) }
+
+// CheckNow tells which rule of the contract the message would break if it were
+// published again now on its subject, or nil if none. What only the database
+// refuses is not known here.
+func (m *ParkedMessage) CheckNow(now time.Time) error { return check(m.Subject, m.Body, now) }
+
+func check(subject string, body []byte, now time.Time) error {
+	e, _, err := event.Decode(body)
+	if err != nil {
+		return err
+	}
+	if err := e.CheckSubject(subject); err != nil {
+		return err
+	}
+	return e.CheckReceived(now)
+}
+
+// origin is the message of LOGIN_EVENTS that was parked. The time binds the
+// sequence to an incarnation of the stream.
+type origin struct {
+	stream string
+	seq    uint64
+	at     int64 // Unix time in nanoseconds
+}
+
+func (m *ParkedMessage) origin() origin {
+	if m.Stream == "" { // not parked by loginaudit: it is its own
+		return origin{Parked, m.Seq, m.ParkedAt.UnixNano()}
+	}
+	return origin{m.Stream, m.StreamSeq, m.ReceivedAt.UnixNano()}
 }
 
 // ErrNotParked is what [Inbox.Get] gives where nothing has the sequence.
 var ErrNotParked = errors.New("no parked message has this sequence")
 
-// Inbox reads LOGIN_PARKED. It changes nothing.
+// Inbox reads LOGIN_PARKED, and the notes of what was done with its messages. It
+// changes nothing. It is safe for concurrent use.
 type Inbox struct{ js jetstream.JetStream }
 
 // NewInbox gives the reader of parked messages.
@@ -59,12 +115,35 @@ func NewInbox(js jetstream.JetStream) *Inbox { return &Inbox{js: js} }
 // Get gives one parked message by its sequence in LOGIN_PARKED. The error wraps
 // [ErrNotParked] where there is none.
 func (i *Inbox) Get(ctx context.Context, seq uint64) (ParkedMessage, error) {
-	s, err := i.js.Stream(ctx, Parked)
+	m, err := i.get(ctx, seq)
 	if err != nil {
-		return ParkedMessage{}, fmt.Errorf("open stream %s: %w", Parked, err)
+		return m, err
 	}
-	raw, err := s.GetMsg(ctx, seq)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	notes, err := i.Notes(ctx, seq)
+	if err != nil {
+		return m, fmt.Errorf("get parked message %d: %w", seq, err)
+	}
+	index := newNotesIndex()
+	for _, n := range notes {
+		index.add(n)
+	}
+	if claimed, _ := replayClaim(m.Headers); claimed.seq > 0 {
+		its, err := i.Notes(ctx, claimed.seq)
+		if err != nil {
+			return m, fmt.Errorf("get parked message %d: %w", seq, err)
+		}
+		for _, n := range its {
+			index.add(n)
+		}
+	}
+	index.tell(&m)
+	return m, nil
+}
+
+// get is Get without what the notes tell.
+func (i *Inbox) get(ctx context.Context, seq uint64) (ParkedMessage, error) {
+	raw, err := one(ctx, i.js, Parked, seq)
+	if errors.Is(err, errGone) {
 		return ParkedMessage{}, fmt.Errorf("get parked message %d: %w", seq, ErrNotParked)
 	}
 	if err != nil {
@@ -73,54 +152,12 @@ func (i *Inbox) Get(ctx context.Context, seq uint64) (ParkedMessage, error) {
 	return parseParked(raw), nil
 }
 
-// List gives the parked messages of the filter, oldest first, up to the one that
-// is the last when List is called. It holds one message at a time. An error ends
-// it. A message that was parked again after the duplicate window (a crash, then
-// a long outage) is there twice, with the same StreamSeq.
-func (i *Inbox) List(ctx context.Context, filter ParkedFilter) iter.Seq2[ParkedMessage, error] {
-	return func(yield func(ParkedMessage, error) bool) {
-		if err := i.list(ctx, filter, func(m ParkedMessage) bool { return yield(m, nil) }); err != nil {
-			yield(ParkedMessage{}, fmt.Errorf("list parked messages: %w", err))
-		}
-	}
-}
-
-func (i *Inbox) list(ctx context.Context, filter ParkedFilter, yield func(ParkedMessage) bool) error {
-	s, err := i.js.Stream(ctx, Parked)
-	if err != nil {
-		return fmt.Errorf("open stream %s: %w", Parked, err)
-	}
-	subject := parkedSubjects
-	if filter.Account != "" {
-		subject = parkedPrefix + filter.Account
-	}
-	last := s.CachedInfo().State.LastSeq
-	for seq := max(filter.FromSeq, 1); seq <= last; seq++ {
-		raw, err := s.GetMsg(ctx, seq, jetstream.WithGetMsgSubject(subject))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil // nothing at or after seq
-		}
-		if err != nil {
-			return fmt.Errorf("get message from sequence %d: %w", seq, err)
-		}
-		if raw.Sequence > last {
-			return nil
-		}
-		seq = raw.Sequence
-		m := parseParked(raw)
-		if (filter.Reason == "" || m.Reason == filter.Reason) && !yield(m) {
-			return nil
-		}
-	}
-	return nil
-}
-
 // parseParked never fails: what somebody else published on login.parked.> lacks
 // our headers, and is shown as it is.
 func parseParked(raw *jetstream.RawStreamMsg) ParkedMessage {
 	h := raw.Header
 	m := ParkedMessage{
-		Seq: raw.Sequence, ParkedAt: raw.Time,
+		Seq: raw.Sequence, ParkedAt: raw.Time, State: StateOpen, label: labelOf(raw.Subject),
 		Reason: h.Get(headerReason), Field: h.Get(headerField), Detail: h.Get(headerDetail),
 		Stream: h.Get(headerStream), Subject: h.Get(headerSubject),
 	}
@@ -130,10 +167,25 @@ func parseParked(raw *jetstream.RawStreamMsg) ParkedMessage {
 	m.ReceivedAt, errs[2] = time.Parse(time.RFC3339Nano, h.Get(headerReceived))
 	if err := errors.Join(errs[:]...); err != nil {
 		return ParkedMessage{
-			Seq: raw.Sequence, ParkedAt: raw.Time,
+			Seq: raw.Sequence, ParkedAt: raw.Time, State: StateOpen, label: m.label,
 			Reason: ReasonOther, Detail: "the message was not parked by loginaudit",
 			Subject: raw.Subject, Headers: h, Body: raw.Data,
 		}
 	}
 	return m
 }
+
+// label is a reason as a token of a subject, by which messages are counted: what
+// is no code is [ReasonOther].
+func label(reason string) string {
+	if len(reason) > 0 && len(reason) <= maxLabel && strings.Trim(reason, "abcdefghijklmnopqrstuvwxyz0123456789_") == "" {
+		return reason
+	}
+	return ReasonOther
+}
+
+// maxLabel is the longest reason code that is counted by its name.
+const maxLabel = 40
+
+// labelOf is the label in the subject of a parked message.
+func labelOf(subject string) string { return label(strings.TrimPrefix(subject, parkedPrefix)) }

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -44,28 +45,53 @@ const maxDetail = 1 << 10
 const ReasonOther = "other"
 
 // Parker parks messages of LOGIN_EVENTS. It is safe for concurrent use.
-type Parker struct{ js jetstream.JetStream }
+type Parker struct {
+	js jetstream.JetStream
+	// restsUntil is when LOGIN_PARKED, which gave no answer, is asked again.
+	restsUntil atomic.Pointer[time.Time]
+}
 
 // NewParker prepares parking. It sends nothing.
 func NewParker(js jetstream.JetStream) *Parker { return &Parker{js: js} }
 
 // Park stores the message with the reason in LOGIN_PARKED and returns nil once
-// the stream has it. It does not acknowledge msg. Parking the same message again
-// collapses within Settings.ParkedDuplicateWindow. The reason's code, field and
-// sentence come from an [*event.Error], else the code is [ReasonOther].
+// the stream has it; where it does not answer, an error after at most 6 s. It does
+// not acknowledge msg. Parking the same message again collapses within
+// Settings.ParkedDuplicateWindow. The reason's code, field and sentence come from
+// an [*event.Error], else the code is [ReasonOther].
 func (p *Parker) Park(ctx context.Context, msg jetstream.Msg, reason error) error {
+	out, err := newParking(msg, reason)
+	if err != nil {
+		return err
+	}
+	if err := p.publish(ctx, out.msg, out.id); err != nil {
+		return fmt.Errorf("park message %d: %w", out.seq, err)
+	}
+	return nil
+}
+
+// parking is a message on its way into LOGIN_PARKED.
+type parking struct {
+	msg *nats.Msg
+	id  string // the Nats-Msg-Id, by which repeats collapse
+	seq uint64 // its place in LOGIN_EVENTS
+}
+
+func newParking(msg jetstream.Msg, reason error) (parking, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		return fmt.Errorf("park message: %w", err)
+		return parking{}, fmt.Errorf("park message: %w", err)
 	}
-	out := nats.NewMsg(parkedPrefix + accountToken(msg.Subject()))
+	code, field, detail := explain(reason)
+	// The reason alone is in the subject: so the server counts by it, and nobody
+	// can make it keep many subjects.
+	out := nats.NewMsg(parkedPrefix + label(code))
 	out.Data = msg.Data()
 	set := func(name, value string) { out.Header[name] = []string{value} }
 	set(headerSubject, oneLine(msg.Subject()))
 	set(headerStream, meta.Stream)
 	set(headerSequence, strconv.FormatUint(meta.Sequence.Stream, 10))
 	set(headerReceived, meta.Timestamp.UTC().Format(time.RFC3339Nano))
-	code, field, detail := explain(reason)
 	set(headerReason, code)
 	set(headerField, field)
 	set(headerDetail, detail)
@@ -73,11 +99,42 @@ func (p *Parker) Park(ctx context.Context, msg jetstream.Msg, reason error) erro
 	// The time binds the sequence to this incarnation of the stream: one that is
 	// deleted and created again counts from 1 again.
 	id := fmt.Sprintf("%s:%d:%d", meta.Stream, meta.Sequence.Stream, meta.Timestamp.UnixNano())
-	_, err = p.js.PublishMsg(ctx, out, jetstream.WithMsgID(id), jetstream.WithExpectStream(Parked))
-	if err != nil {
-		return fmt.Errorf("park message %d: %w", meta.Sequence.Stream, err)
+	return parking{msg: out, id: id, seq: meta.Sequence.Stream}, nil
+}
+
+// Parking must not hold up valid events where LOGIN_PARKED gives no answer, as on a
+// disk that is full.
+const (
+	// parkTry is how long one request may go without an answer, parkTries how often
+	// it is sent.
+	parkTry   = 3 * time.Second
+	parkTries = 2
+	// parkRest is for how long, after so much silence, nothing more is asked.
+	parkRest = 5 * time.Second
+)
+
+// errSilent: no answer came, or nothing was asked because none just came. The
+// message may be parked all the same.
+var errSilent = errors.New("stream " + Parked + " does not answer")
+
+// publish asks again where no answer comes: a request that was sent into a
+// connection that broke is never answered, and what was stored all the same
+// collapses by its id.
+func (p *Parker) publish(ctx context.Context, out *nats.Msg, id string) error {
+	if until := p.restsUntil.Load(); until != nil && time.Now().Before(*until) {
+		return errSilent
 	}
-	return nil
+	for range parkTries {
+		try, cancel := context.WithTimeout(ctx, parkTry)
+		_, err := p.js.PublishMsg(try, out, jetstream.WithMsgID(id), jetstream.WithExpectStream(Parked))
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return err
+		}
+	}
+	until := time.Now().Add(parkRest)
+	p.restsUntil.Store(&until)
+	return errSilent
 }
 
 // explain gives the reason's code, field and sentence, each fit for a header.

@@ -4,7 +4,8 @@
 // LOGIN_EVENTS holds the facts. It uses limits retention, so that everything in
 // it can be replayed, and discards new messages when it is full: an event that
 // was acknowledged is never pushed out by a later one. LOGIN_PARKED holds the
-// messages that break the contract, byte for byte.
+// messages that break the contract, byte for byte, and LOGIN_PARKED_NOTES what
+// operators did with them.
 package stream
 
 import (
@@ -24,12 +25,17 @@ const (
 	Events = "LOGIN_EVENTS"
 	// Parked is the stream of parked messages.
 	Parked = "LOGIN_PARKED"
+	// ParkedNotes is the stream of what operators did with parked messages.
+	ParkedNotes = "LOGIN_PARKED_NOTES"
 	// Consumer is the durable consumer of the ingest worker on [Events].
 	Consumer = "ingest"
 
 	eventsSubjects = event.SubjectPrefix + ">"
 	parkedPrefix   = "login.parked."
 	parkedSubjects = parkedPrefix + ">"
+	// Not below parkedPrefix: who may park may write no note.
+	notesPrefix   = "login.notes."
+	notesSubjects = notesPrefix + ">"
 )
 
 // headersAllowance is what the stream accepts beside a body of the greatest

@@ -39,6 +39,7 @@ func (s *Server) accountRoutes() []accountRoute {
 func (s *Server) apiRoutes(r chi.Router) {
 	r.Route("/v1", func(r chi.Router) {
 		get(r, "/codes", s.forViewers(s.codes))
+		get(r, "/status", s.forViewers(s.status))
 		r.Route("/accounts/{account}", func(r chi.Router) {
 			for _, route := range s.accountRoutes() {
 				get(r, route.path, s.forRight(route.right, route.handle))
@@ -66,7 +67,8 @@ func (s *Server) forViewers(h handler) http.HandlerFunc {
 		err = h(w, r.WithContext(ctx))
 		switch {
 		case err == nil:
-		case errors.Is(ctx.Err(), context.DeadlineExceeded): // however the store puts it
+		case errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.Is(err, query.ErrUnavailable):
+			// However the store puts it, unless it knows that it answers nobody.
 			s.fail(w, r, errors.Join(err, context.DeadlineExceeded))
 		default:
 			s.fail(w, r, err)

@@ -1,13 +1,17 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/loginaudit/loginaudit/internal/access"
 )
 
 // metrics are those of requests, by the pattern of their route.
@@ -16,7 +20,15 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 	panics   prometheus.Counter
+	signIns  *prometheus.CounterVec
+	refused  prometheus.Counter
 }
+
+// Results of a sign-in on the page.
+const (
+	signedIn     = "success"
+	signInFailed = "failure"
+)
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
@@ -37,16 +49,57 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "loginaudit_web_panics_total",
 			Help: "Requests whose handler panicked.",
 		}),
+		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "loginaudit_web_sign_ins_total",
+			Help: "Attempts to sign in on the page, by result.",
+		}, []string{"result"}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "loginaudit_web_refused_credentials_total",
+			Help: "Requests with a token or a page session that is malformed, unknown or expired.",
+		}),
+	}
+	for _, result := range []string{signedIn, signInFailed} {
+		m.signIns.WithLabelValues(result)
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.panics} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.panics, m.signIns, m.refused} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register web metrics: %w", err)
 		}
 	}
 	return m, nil
+}
+
+// begin makes the series of every route with 0, those of our own failures
+// included: what counts increases does not see the first value of a series, and
+// an alert would miss the first failure.
+func (m *metrics) begin(routes chi.Routes) error {
+	failures := []int{http.StatusOK, http.StatusInternalServerError, http.StatusServiceUnavailable}
+	err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		for _, status := range failures {
+			m.requests.WithLabelValues(method, route, strconv.Itoa(status))
+		}
+		m.seconds.WithLabelValues(route)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list routes: %w", err)
+	}
+	return nil
+}
+
+// counted counts the requests whose credentials are refused. Those without any
+// are not counted: that is how everybody comes first.
+func (m *metrics) counted(authenticate func(*http.Request) (access.Viewer, error)) func(*http.Request) (access.Viewer, error) {
+	return func(r *http.Request) (access.Viewer, error) {
+		viewer, err := authenticate(r)
+		if errors.Is(err, access.ErrBadCredentials) {
+			m.refused.Inc()
+		}
+		return viewer, err
+	}
 }
 
 func (m *metrics) done(method, route string, status int, elapsed time.Duration) {

@@ -125,6 +125,8 @@ func (s *plainStore) Event(_ context.Context, account string, q query.EventQuest
 
 func (s *plainStore) Accounts(context.Context) ([]string, error) { return s.Oracle.Accounts(), nil }
 
+func (s *plainStore) Status(context.Context) (query.Status, error) { return query.Status{}, nil }
+
 func (s *plainStore) Watermark(context.Context) (query.Watermark, error) { return s.mark, nil }
 
 // stored makes events of messages, in the order in which the stream has them.

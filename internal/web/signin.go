@@ -48,6 +48,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.PostForm.Get("next"))
 	for _, field := range []string{"code", "token"} {
 		if secret := r.PostForm.Get(field); secret != "" && s.access.SignIn(w, r, secret) {
+			s.metrics.signIns.WithLabelValues(signedIn).Inc()
 			http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // localPath stays on this host
 			return
 		}
@@ -56,6 +57,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // localPath stays on this host
 		return
 	}
+	s.metrics.signIns.WithLabelValues(signInFailed).Inc()
 	w.Header().Set("WWW-Authenticate", `Bearer realm="loginaudit"`)
 	s.pages.signIn(w, r, http.StatusUnauthorized, signInView{Next: next, Failed: true})
 }

@@ -10,6 +10,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -54,6 +55,9 @@ type StatusStore interface {
 	Accounts(ctx context.Context) ([]string, error)
 	// Watermark tells how complete an answer would be.
 	Watermark(ctx context.Context) (query.Watermark, error)
+	// Status tells the whole pipeline, but for its State and Reasons and for the
+	// version of this program.
+	Status(ctx context.Context) (query.Status, error)
 }
 
 // Store is all that web asks.
@@ -73,6 +77,8 @@ type Config struct {
 	Log *zap.Logger
 	// Registerer gets the metrics; none when nil.
 	Registerer prometheus.Registerer
+	// Version is this program's, for the status.
+	Version string
 	// QueryTimeout bounds one question; 15 s when zero.
 	QueryTimeout time.Duration
 	// Now is the clock; time.Now when nil.
@@ -87,6 +93,7 @@ type Server struct {
 	access       *access.Authenticator
 	log          *zap.Logger
 	metrics      *metrics
+	version      string
 	queryTimeout time.Duration
 	now          func() time.Time
 	authenticate func(*http.Request) (access.Viewer, error)
@@ -123,10 +130,14 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		store: c.Store, access: c.Access, log: c.Log,
-		metrics: m, queryTimeout: c.QueryTimeout, now: c.Now,
-		authenticate: c.Access.Viewer,
+		metrics: m, version: c.Version, queryTimeout: c.QueryTimeout, now: c.Now,
+		authenticate: m.counted(c.Access.Viewer),
 	}
-	s.handler = s.routes()
+	routes := s.routes()
+	if err := m.begin(routes); err != nil {
+		return nil, fmt.Errorf("new web server: %w", err)
+	}
+	s.handler = routes
 	return s, nil
 }
 
@@ -134,7 +145,7 @@ func New(c Config) (*Server, error) {
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // routes puts the parts together, in the order in which a request meets them.
-func (s *Server) routes() http.Handler {
+func (s *Server) routes() chi.Router {
 	r := chi.NewRouter()
 	r.Use(s.boundWriting, rawPath, requestID, s.observe, s.recoverPanic, securityHeaders, s.sameOrigin, limitBody, compress)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, errNoPath) })

@@ -43,6 +43,7 @@ type shapes struct {
 	events  query.EventPage
 	details query.EventDetails
 	history query.AttemptPage
+	status  query.Status
 }
 
 func (s *shapes) ask(ctx context.Context, what ...any) error {
@@ -84,6 +85,10 @@ func (s *shapes) Accounts(ctx context.Context) ([]string, error) {
 
 func (s *shapes) Watermark(ctx context.Context) (query.Watermark, error) {
 	return query.Watermark{}, s.ask(ctx)
+}
+
+func (s *shapes) Status(ctx context.Context) (query.Status, error) {
+	return s.status, s.ask(ctx, "status")
 }
 
 // served is a Server with what it wrote and was asked.

@@ -29,7 +29,7 @@ CREATE TABLE attempts
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (account, username, session_id)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10;
 
 CREATE MATERIALIZED VIEW attempts_view TO attempts
 (
@@ -70,7 +70,7 @@ CREATE TABLE event_ids
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (account, id, content_hash)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10;
 
 CREATE MATERIALIZED VIEW event_ids_view TO event_ids
 (
@@ -116,7 +116,7 @@ CREATE TABLE events
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(occurred_at)
 ORDER BY (account, occurred_at, rank, content_hash)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192, min_parts_to_merge_at_once = 10;
 
 CREATE TABLE events_by_user
 (
@@ -145,7 +145,7 @@ CREATE TABLE events_by_user
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYear(occurred_at)
 ORDER BY (account, username, occurred_at, rank, content_hash)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10;
 
 CREATE MATERIALIZED VIEW events_by_user_view TO events_by_user
 (
@@ -194,6 +194,38 @@ AS SELECT
     version
 FROM events;
 
+CREATE TABLE gaps
+(
+    `stream` String,
+    `stream_created` DateTime64(6, 'UTC'),
+    `generation` UInt32,
+    `from_seq` UInt64,
+    `reason` LowCardinality(String),
+    `to_seq` SimpleAggregateFunction(max, UInt64),
+    `messages` SimpleAggregateFunction(max, UInt64),
+    `found_at` SimpleAggregateFunction(min, DateTime64(6, 'UTC')) DEFAULT now64(6, 'UTC')
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (stream, stream_created, generation, from_seq, reason)
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192;
+
+CREATE TABLE pipeline_reports
+(
+    `stream` String,
+    `stream_created` DateTime64(6, 'UTC'),
+    `generation` UInt32,
+    `seq` UInt64,
+    `time` DateTime64(6, 'UTC'),
+    `known_at` DateTime64(6, 'UTC'),
+    `anchor` String,
+    `gaps` UInt64,
+    `worker` String,
+    `reported_at` DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC'),
+    `report` String
+)
+ENGINE = Memory
+SETTINGS min_rows_to_keep = 32, max_rows_to_keep = 64;
+
 CREATE TABLE user_latest
 (
     `account` LowCardinality(String) CODEC(ZSTD(1)),
@@ -206,7 +238,7 @@ CREATE TABLE user_latest
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (account, username)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10;
 
 CREATE MATERIALIZED VIEW user_latest_view TO user_latest
 (
@@ -236,9 +268,14 @@ CREATE TABLE watermarks
     `stream` String,
     `stream_created` DateTime64(6, 'UTC'),
     `seq` SimpleAggregateFunction(max, UInt64),
-    `time` SimpleAggregateFunction(max, DateTime64(6, 'UTC'))
+    `time` SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
+    `generation` UInt32,
+    `known_at` SimpleAggregateFunction(max, DateTime64(6, 'UTC')),
+    `anchor` SimpleAggregateFunction(max, String),
+    `gaps` SimpleAggregateFunction(max, UInt64)
 )
 ENGINE = AggregatingMergeTree
-ORDER BY (stream, stream_created)
+PRIMARY KEY (stream, stream_created)
+ORDER BY (stream, stream_created, generation)
 SETTINGS index_granularity = 8192;
 

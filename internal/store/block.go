@@ -1,0 +1,201 @@
+package store
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/loginaudit/loginaudit/event"
+)
+
+// Block holds events as the columns of one insert. It is filled, inserted,
+// emptied and filled again, and keeps its memory, so that an event costs no
+// allocation. It is not safe for concurrent use.
+type Block struct {
+	account     *wordColumn
+	occurredAt  *proto.ColDateTime64
+	rank        *proto.ColUInt8
+	contentHash *proto.ColFixedStr16
+	id          *textColumn
+	username    *textColumn
+	entry       *proto.ColUInt8
+	status      *proto.ColUInt8
+	sessionID   *textColumn
+	ip          *proto.ColNullable[proto.IPv6]
+	userAgent   *textColumn
+	service     *wordColumn
+	mfaMethod   *wordColumn
+	deviceID    *textColumn
+	requestID   *textColumn
+	reason      *textColumn
+	attributes  *proto.ColMap[string, string]
+	raw         *textColumn
+	receivedAt  *proto.ColDateTime64
+	version     *proto.ColUInt64
+
+	input proto.Input
+	// months is the month of each row, counted from the year 0; perMonth is how
+	// many rows are in each.
+	months   []int32
+	perMonth map[int32]int
+}
+
+// NewBlock makes an empty block.
+func NewBlock() *Block {
+	moments := func() *proto.ColDateTime64 { return new(proto.ColDateTime64).WithPrecision(proto.PrecisionMicro) }
+	b := &Block{
+		account: newWordColumn(), occurredAt: moments(), rank: new(proto.ColUInt8), contentHash: new(proto.ColFixedStr16),
+		id: new(textColumn), username: new(textColumn), entry: new(proto.ColUInt8), status: new(proto.ColUInt8),
+		sessionID: new(textColumn), ip: new(proto.ColIPv6).Nullable(), userAgent: new(textColumn),
+		service: newWordColumn(), mfaMethod: newWordColumn(), deviceID: new(textColumn), requestID: new(textColumn),
+		reason: new(textColumn), attributes: proto.NewMap[string, string](newWordColumn(), new(proto.ColStr)),
+		raw: new(textColumn), receivedAt: moments(), version: new(proto.ColUInt64),
+		perMonth: make(map[int32]int),
+	}
+	b.input = proto.Input{
+		{Name: "account", Data: b.account},
+		{Name: "occurred_at", Data: b.occurredAt},
+		{Name: "rank", Data: b.rank},
+		{Name: "content_hash", Data: b.contentHash},
+		{Name: "id", Data: b.id},
+		{Name: "username", Data: b.username},
+		{Name: "entry", Data: b.entry},
+		{Name: "status", Data: b.status},
+		{Name: "session_id", Data: b.sessionID},
+		{Name: "ip", Data: b.ip},
+		{Name: "user_agent", Data: b.userAgent},
+		{Name: "service", Data: b.service},
+		{Name: "mfa_method", Data: b.mfaMethod},
+		{Name: "device_id", Data: b.deviceID},
+		{Name: "request_id", Data: b.requestID},
+		{Name: "reason", Data: b.reason},
+		{Name: "attributes", Data: b.attributes},
+		{Name: "raw", Data: b.raw},
+		{Name: "received_at", Data: b.receivedAt},
+		{Name: "version", Data: b.version},
+	}
+	return b
+}
+
+// Add copies an event into the block.
+func (b *Block) Add(e *event.Stored) {
+	b.account.Append(e.Account)
+	b.occurredAt.AppendRaw(proto.DateTime64(e.OccurredAt.UnixMicro()))
+	b.rank.Append(e.Status.Rank())
+	b.contentHash.Append(e.Hash)
+	b.id.add(e.ID)
+	b.username.add(e.Username)
+	b.entry.Append(uint8(e.Entry))
+	b.status.Append(uint8(e.Status))
+	b.sessionID.add(e.SessionID)
+	b.ip.Append(proto.Nullable[proto.IPv6]{Set: e.IP.IsValid(), Value: proto.ToIPv6(e.IP)})
+	b.userAgent.add(e.UserAgent)
+	b.service.Append(e.Service)
+	b.mfaMethod.Append(string(e.MFAMethod))
+	b.deviceID.add(e.DeviceID)
+	b.requestID.add(e.RequestID)
+	b.reason.add(e.Reason)
+	b.attributes.Append(e.Attributes)
+	b.raw.addBytes(e.Raw)
+	b.receivedAt.AppendRaw(proto.DateTime64(e.ReceivedAt.UnixMicro()))
+	// The greatest version survives: the earliest in the stream.
+	b.version.Append(^e.StreamSeq)
+	b.note(int32(e.OccurredAt.Year()*12 + int(e.OccurredAt.Month())))
+}
+
+func (b *Block) note(month int32) {
+	b.months = append(b.months, month)
+	b.perMonth[month]++
+}
+
+// Rows is how many events the block holds.
+func (b *Block) Rows() int { return len(b.months) }
+
+// Raw is a copy of the message's body of a row. It reads all rows before it.
+func (b *Block) Raw(row int) []byte {
+	var one textColumn
+	one.pick(b.raw, func(i int) bool { return i == row })
+	size, head := binary.Uvarint(one.sent)
+	return one.sent[head : head+int(size)]
+}
+
+// Reset empties the block for other events.
+func (b *Block) Reset() {
+	for _, c := range b.input {
+		if c, ok := c.Data.(interface{ Reset() }); ok {
+			c.Reset()
+		}
+	}
+	b.months = b.months[:0]
+	clear(b.perMonth)
+}
+
+// pick adds those rows of another block that are wanted.
+func (b *Block) pick(from *Block, wanted func(row int) bool) {
+	for _, c := range []struct{ to, from *textColumn }{
+		{b.id, from.id},
+		{b.username, from.username},
+		{b.sessionID, from.sessionID},
+		{b.userAgent, from.userAgent},
+		{b.deviceID, from.deviceID},
+		{b.requestID, from.requestID},
+		{b.reason, from.reason},
+		{b.raw, from.raw},
+	} {
+		c.to.pick(c.from, wanted)
+	}
+	for row, month := range from.months {
+		if !wanted(row) {
+			continue
+		}
+		b.account.Append(from.account.Row(row))
+		b.occurredAt.AppendRaw(from.occurredAt.Data[row])
+		b.rank.Append(from.rank.Row(row))
+		b.contentHash.Append(from.contentHash.Row(row))
+		b.entry.Append(from.entry.Row(row))
+		b.status.Append(from.status.Row(row))
+		b.ip.Append(from.ip.Row(row))
+		b.service.Append(from.service.Row(row))
+		b.mfaMethod.Append(from.mfaMethod.Row(row))
+		b.attributes.Append(from.attributes.Row(row))
+		b.receivedAt.AppendRaw(from.receivedAt.Data[row])
+		b.version.Append(from.version.Row(row))
+		b.note(month)
+	}
+}
+
+// maxMonths is how many partitions one insert may touch: ClickHouse refuses
+// more than 100, and would refuse them again at every repetition.
+const maxMonths = 90
+
+// parts are the rows [from, to) as blocks that lie in at most maxMonths months
+// each; the block itself where that is possible.
+func (b *Block) parts(from, to int) []*Block {
+	if from == 0 && to == b.Rows() && len(b.perMonth) <= maxMonths {
+		if to == 0 {
+			return nil
+		}
+		return []*Block{b}
+	}
+	months := slices.Sorted(maps.Keys(countMonths(b.months[from:to])))
+	var parts []*Block
+	for some := range slices.Chunk(months, maxMonths) {
+		first, last := some[0], some[len(some)-1]
+		part := NewBlock()
+		part.pick(b, func(row int) bool {
+			return row >= from && row < to && b.months[row] >= first && b.months[row] <= last
+		})
+		parts = append(parts, part)
+	}
+	return parts
+}
+
+func countMonths(months []int32) map[int32]int {
+	n := make(map[int32]int)
+	for _, m := range months {
+		n[m]++
+	}
+	return n
+}
