@@ -13,6 +13,11 @@ RUN_FLAGS ?=
 # What "make test" and "make demo" are told besides.
 TEST_FLAGS ?=
 DEMO_FLAGS ?=
+# How long "make chaos" breaks things, and what decides how; empty: drawn anew.
+CHAOS_DURATION ?= 3m
+SEED      ?=
+# What "make bench-ingest" is told besides.
+BENCH_FLAGS ?=
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 BENCH     ?= .
@@ -21,7 +26,7 @@ PKG       ?= ./...
 LINT     := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 BINARIES := bin/ingest bin/query bin/loginaudit
 
-.PHONY: help run demo test build check fmt vet lint deps bench fuzz clean engine browser compiler $(BINARIES)
+.PHONY: help run demo test build check chaos fmt vet lint deps bench bench-ingest fuzz clean engine browser compiler $(BINARIES)
 
 help: ## Explain the commands
 	@echo "loginaudit - who logged in, when, how and from where"
@@ -39,6 +44,10 @@ demo: engine bin/loginaudit ## Fill the running system (or start one) with 30 da
 
 test: engine browser compiler fmt vet lint ## Run every test, with the race detector, and every check
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(TEST_FLAGS) ./...
+
+chaos: engine ## Break the running system at random for CHAOS_DURATION (3m); SEED=N does the same again
+	@seed="$(SEED)"; CHAOS_SEED="$${seed:-$$RANDOM}" CHAOS_DURATION="$(CHAOS_DURATION)" \
+	  $(GO) test -count=1 -timeout 0 -v -run '^TestCampaignOfRandomFaultsBreaksNoInvariant$$' ./internal/faults
 
 build: $(BINARIES) ## Build bin/ingest, bin/query and bin/loginaudit
 
@@ -63,6 +72,9 @@ deps: ## Check who imports whom
 
 bench: engine ## Run the benchmarks (PKG=./event BENCH=Decode BENCHTIME=1s)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) $(PKG)
+
+bench-ingest: engine ## Measure the way in: ceiling, drain, naive worker, live, import (BENCH_FLAGS="-run drain")
+	@$(GO) run ./internal/ingestbench $(BENCH_FLAGS)
 
 fuzz: ## Run every fuzz test for FUZZTIME (30s) each
 	@for dir in $$($(GO) list -f '{{.Dir}}' $(PKG)); do \

@@ -23,11 +23,10 @@ type batch struct {
 	replies subjects
 	seqs    []uint64
 
-	bytes       int       // of the messages, as the server counts them
-	redelivered int       // messages that came not for the first time
-	began       time.Time // when the first message came
-	ready       time.Time // when it would be handed over, if somebody took it
-	received    time.Time // when the stream took the oldest message
+	bytes    int       // of the messages, as the server counts them
+	began    time.Time // when the first message came
+	ready    time.Time // when it would be handed over, if somebody took it
+	received time.Time // when the stream took the oldest message
 
 	mu      sync.Mutex // guards settled, and the growth of replies
 	settled bool       // its messages need no more InProgress
@@ -62,7 +61,7 @@ func (s *subjects) reset() { s.text, s.ends = s.text[:0], s.ends[:0] }
 // reset empties the batch for other messages.
 func (b *batch) reset() {
 	b.block.Reset()
-	b.seqs, b.bytes, b.redelivered = b.seqs[:0], 0, 0
+	b.seqs, b.bytes = b.seqs[:0], 0
 	b.began, b.ready, b.received = time.Time{}, time.Time{}, time.Time{}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -86,9 +85,6 @@ func (b *batch) add(e *event.Stored, m *delivery) {
 	b.replies.add(m.msg.Reply)
 	b.mu.Unlock()
 	b.bytes += m.msg.Size()
-	if m.delivered > 1 {
-		b.redelivered++
-	}
 }
 
 // inProgress tells the server that the messages are worked on.
@@ -161,7 +157,6 @@ func (l *Loop) progressed() {
 func (l *Loop) observe(b *batch, taken time.Time) {
 	l.metrics.batchStage(stageFill, b.ready.Sub(b.began))
 	l.metrics.batchStage(stageWait, taken.Sub(b.ready))
-	l.metrics.redeliveries.Add(float64(b.redelivered))
 	l.metrics.batchMessages.Observe(float64(b.rows()))
 	l.metrics.batchBytes.Observe(float64(b.bytes))
 }

@@ -134,6 +134,9 @@ func (f *filler) take(failed context.Context, msg *nats.Msg) error {
 	if !ok {
 		return err
 	}
+	if d.delivered > 1 {
+		f.loop.metrics.redeliveries.Inc()
+	}
 	if reason := f.decode(&d); reason != nil {
 		f.park(failed, refused{&message{delivery: d, nc: f.pull.nc, source: f.loop.source.Load()}, reason})
 	} else {
