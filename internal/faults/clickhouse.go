@@ -81,7 +81,7 @@ func (s *System) Acknowledged() (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	left := consumer.NumPending + uint64(consumer.NumAckPending) //nolint:gosec // a count
+	left := consumer.NumPending + uint64(consumer.NumAckPending)
 	events, err := s.StreamInfo()
 	if err != nil {
 		return 0, err

@@ -35,7 +35,7 @@ func unready(t *testing.T, s *faults.System, of interface{ NotReady() error }, w
 		err := of.NotReady()
 		for _, word := range words {
 			if err == nil || !holds(err.Error(), word) {
-				return fmt.Errorf("it says %v", err)
+				return fmt.Errorf("it says %q", fmt.Sprint(err))
 			}
 		}
 		return nil

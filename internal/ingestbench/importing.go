@@ -45,7 +45,7 @@ func importing(ctx context.Context, b *bench) error {
 	}
 	published := time.Since(began)
 	b.add("import, confirmed", n, published, "")
-	err = waitFor(ctx, pollEvery, func() (bool, error) {
+	err = waitFor(ctx, drainPoll, func() (bool, error) {
 		var stored uint64
 		err := conn.QueryRow(ctx, "SELECT count() FROM "+database+".events").Scan(&stored)
 		return stored >= uint64(n), err

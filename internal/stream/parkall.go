@@ -50,7 +50,7 @@ type Invalid struct {
 // one of the messages already, the stream has no room for all of them or takes no
 // batches, too many are open) or its outcome is not clear, the messages of that
 // batch are parked one by one, a few at a time. What holds for all (ctx ended,
-// no stream, connection closed) ends the parking, and all that are left have
+// no stream, no answer, connection closed) ends the parking, and all that are left have
 // that error.
 func (p *Parker) ParkAll(ctx context.Context, all []Invalid) []error {
 	run := parkRun{parker: p, all: all, errs: make([]error, len(all))}
@@ -100,7 +100,7 @@ type parkRun struct {
 
 // park parks a batch as one, else one by one.
 func (r *parkRun) park(ctx context.Context, batch []placed) {
-	if len(batch) > 1 && r.stop.Load() == nil && ctx.Err() == nil && r.parker.parkAtomic(ctx, batch) {
+	if len(batch) > 1 && r.stop.Load() == nil && !r.parker.rests() && ctx.Err() == nil && r.parker.parkAtomic(ctx, batch) {
 		return
 	}
 	var window errgroup.Group
@@ -120,7 +120,7 @@ func (r *parkRun) parkOne(ctx context.Context, one placed) error {
 	}
 	// Made anew: one.msg may have the headers of a batch.
 	err := r.parker.Park(ctx, r.all[one.at].Msg, r.all[one.at].Reason)
-	for _, all := range []error{jetstream.ErrNoStreamResponse, nats.ErrConnectionClosed, nats.ErrConnectionDraining} {
+	for _, all := range []error{errSilent, jetstream.ErrNoStreamResponse, nats.ErrConnectionClosed, nats.ErrConnectionDraining} {
 		if errors.Is(err, all) {
 			r.stop.Store(&all)
 		}

@@ -121,7 +121,7 @@ var errSilent = errors.New("stream " + Parked + " does not answer")
 // connection that broke is never answered, and what was stored all the same
 // collapses by its id.
 func (p *Parker) publish(ctx context.Context, out *nats.Msg, id string) error {
-	if until := p.restsUntil.Load(); until != nil && time.Now().Before(*until) {
+	if p.rests() {
 		return errSilent
 	}
 	for range parkTries {
@@ -135,6 +135,12 @@ func (p *Parker) publish(ctx context.Context, out *nats.Msg, id string) error {
 	until := time.Now().Add(parkRest)
 	p.restsUntil.Store(&until)
 	return errSilent
+}
+
+// rests tells that LOGIN_PARKED gave no answer a moment ago.
+func (p *Parker) rests() bool {
+	until := p.restsUntil.Load()
+	return until != nil && time.Now().Before(*until)
 }
 
 // explain gives the reason's code, field and sentence, each fit for a header.
