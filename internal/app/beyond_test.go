@@ -10,7 +10,7 @@ import (
 )
 
 func TestServeBeyondLoopbackTellsWhereItListensAndWarnsOnceOfWhatIsPlain(t *testing.T) {
-	cert, key := certificate(t)
+	cert, key := testsystem.Certificate(t)
 	s := testsystem.Serve(t, "loginaudit", filepath.Join(t.TempDir(), "data"), "--engine-memory", "1GiB",
 		"--http-addr", "0.0.0.0:0", "--nats-addr", "0.0.0.0:0", "--nats-tls-cert", cert, "--nats-tls-key", key)
 	for what, addr := range map[string]string{"http://": s.Addresses.HTTP, "tls://": s.Addresses.NATS} {

@@ -107,7 +107,10 @@ func (f *filler) room() limits {
 // drain takes what the last request brings: left behind, it would be delivered
 // again only after the server's AckWait.
 func (f *filler) drain(failed context.Context) error {
-	for f.pull.asked() && f.batch != nil {
+	for f.pull.asked() {
+		if f.batch == nil && !f.next(failed) {
+			return nil
+		}
 		wait := time.NewTimer(time.Until(f.pull.deadline))
 		select {
 		case msg := <-f.pull.arrived:

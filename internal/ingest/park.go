@@ -38,16 +38,26 @@ const (
 // parkAll parks messages, as many at once as there are, until no more come.
 func (l *Loop) parkAll(work context.Context) {
 	for first := range l.invalid {
-		all := []refused{first}
-		for len(all) < parkTogether && len(l.invalid) > 0 {
-			next, ok := <-l.invalid
+		l.park(work, l.withWaiting(first))
+	}
+}
+
+// withWaiting gives a message and those that wait behind it. It never waits for
+// more: another parker may take them first, and the next may be a long time off.
+func (l *Loop) withWaiting(first refused) []refused {
+	all := []refused{first}
+	for len(all) < parkTogether {
+		select {
+		case next, ok := <-l.invalid:
 			if !ok {
-				break
+				return all
 			}
 			all = append(all, next)
+		default:
+			return all
 		}
-		l.park(work, all)
 	}
+	return all
 }
 
 // park parks messages and acknowledges those for which it is confirmed. The

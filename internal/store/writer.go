@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 
 	"github.com/ClickHouse/ch-go"
@@ -40,7 +41,7 @@ func (w *writer) do(ctx context.Context, q ch.Query) error {
 // asException gives a server's refusal the type that it has everywhere else.
 func asException(err error) error {
 	if e, ok := ch.AsException(err); ok {
-		return &clickhouse.Exception{Code: int32(e.Code), Name: e.Name, Message: e.Message}
+		return &clickhouse.Exception{Code: int32(e.Code), Name: e.Name, Message: strings.TrimPrefix(e.Message, e.Name+": ")}
 	}
 	return err
 }
