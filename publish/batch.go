@@ -3,6 +3,7 @@ package publish
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -238,10 +239,9 @@ func (p *Publisher) tryAtomic(ctx context.Context, batch []Message) (uint64, *ba
 		p.noBatches.Store(true)
 		return 0, &batchError{Error: &Error{Kind: ErrRefused, Unknown: true}, alone: true}
 	}
-	for i := 1; i < len(batch)-1; i++ {
-		if err := p.nc.PublishMsg(p.batchMsg(batch, id, i)); err != nil {
-			return 0, &batchError{Error: p.requestError(batch[i].Subject, err, p.nc.LastError()), alone: true}
-		}
+	if err := p.sendBetween(ctx, batch, id); err != nil {
+		err.Unknown = false // as above
+		return 0, &batchError{Error: err, alone: !errors.Is(err.cause, errHangs)}
 	}
 	answer, err = p.request(ctx, p.batchMsg(batch, id, len(batch)-1))
 	switch {
@@ -252,6 +252,43 @@ func (p *Publisher) tryAtomic(ctx context.Context, batch []Message) (uint64, *ba
 		return 0, &batchError{Error: &Error{Kind: ErrRefused, Unknown: true, cause: errNoAcknowledgement}, alone: true}
 	}
 	return answer.Sequence, nil
+}
+
+// sendBetween sends what lies between the first and the last message of a batch,
+// which nobody answers. Like request it never takes longer than ctx, whether or
+// not the connection hangs.
+func (p *Publisher) sendBetween(ctx context.Context, batch []Message, id string) *Error {
+	select {
+	case p.places <- struct{}{}:
+	case <-ctx.Done():
+		return &Error{Kind: ErrTimeout, cause: errHangs}
+	}
+	done := make(chan *Error, 1)
+	go func() {
+		defer func() { <-p.places }()
+		done <- p.handOver(ctx, batch, id)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return &Error{Kind: ErrTimeout, cause: errHangs}
+	}
+}
+
+// handOver hands these messages to the client library, until ctx ends: then nobody
+// commits the batch.
+func (p *Publisher) handOver(ctx context.Context, batch []Message, id string) *Error {
+	before := p.nc.LastError()
+	for i := 1; i < len(batch)-1; i++ {
+		if ctx.Err() != nil {
+			return &Error{Kind: ErrTimeout, cause: errHangs}
+		}
+		if err := p.nc.PublishMsg(p.batchMsg(batch, id, i)); err != nil {
+			return p.requestError(batch[i].Subject, err, before)
+		}
+	}
+	return nil
 }
 
 // batchMsg is the NATS message of the batch's message i.

@@ -3,11 +3,13 @@ package publish_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"runtime/pprof"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,9 +20,9 @@ import (
 	"github.com/loginaudit/loginaudit/publish"
 )
 
-// hangingProxy passes a connection on until hang is closed; then it reads
-// nothing more from the client, as a server that is frozen.
-func hangingProxy(t *testing.T, target string, hang <-chan struct{}) (address string, stop func()) {
+// hangingProxy passes a connection on until the client sends what hangs says; that
+// and more it does not read from the client, as a server that is frozen.
+func hangingProxy(t *testing.T, target string, hangs func(sent []byte) bool) (address string, stop func()) {
 	t.Helper()
 	var config net.ListenConfig
 	listener, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -44,12 +46,7 @@ func hangingProxy(t *testing.T, target string, hang <-chan struct{}) (address st
 		buffer := make([]byte, 4096)
 		for {
 			n, err := c.Read(buffer)
-			select {
-			case <-hang:
-				return
-			default:
-			}
-			if err != nil {
+			if err != nil || hangs(buffer[:n]) {
 				return
 			}
 			if _, err := client.Write(buffer[:n]); err != nil {
@@ -100,8 +97,8 @@ func writing() error {
 func TestConnectionThatHangsHoldsUpNoCallerLongerThanItsDeadline(t *testing.T) {
 	s := server(t, nil)
 	stream := events(t, connect(t, s), nil)
-	hang := make(chan struct{})
-	address, stop := hangingProxy(t, s.Addr().String(), hang)
+	var hang atomic.Bool
+	address, stop := hangingProxy(t, s.Addr().String(), func([]byte) bool { return hang.Load() })
 	nc, err := nats.Connect("nats://"+address, nats.NoReconnect(), nats.FlusherTimeout(time.Hour), nats.SetCustomDialer(smallBuffer{}))
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +110,7 @@ func TestConnectionThatHangsHoldsUpNoCallerLongerThanItsDeadline(t *testing.T) {
 	if _, err := b.Publish(t.Context(), login("e-1")); err != nil {
 		t.Fatal(err)
 	}
-	close(hang)
+	hang.Store(true)
 	big := make([]byte, event.MaxBody)
 	testsystem.Until(t, "the connection hangs in a write", func() error {
 		m := message(t, login("e-2"))
@@ -132,6 +129,44 @@ func TestConnectionThatHangsHoldsUpNoCallerLongerThanItsDeadline(t *testing.T) {
 	}
 	if n := messages(t, stream); n != 1 {
 		t.Errorf("the stream holds %d events, want 1", n)
+	}
+	stop() // and the write ends
+	nc.Close()
+}
+
+// TestConnectionThatHangsWithinAnAtomicBatchHoldsUpNoCallerLongerThanItsDeadline:
+// the first message is answered, and those after it fill the buffers of a
+// connection of which nobody reads any more. Nothing of the batch is stored.
+func TestConnectionThatHangsWithinAnAtomicBatchHoldsUpNoCallerLongerThanItsDeadline(t *testing.T) {
+	s := server(t, nil)
+	stream := events(t, connect(t, s), nil)
+	var sent []byte
+	address, stop := hangingProxy(t, s.Addr().String(), func(more []byte) bool {
+		sent = append(sent, more...)
+		return bytes.Contains(sent, []byte("Nats-Batch-Sequence: 2\r\n"))
+	})
+	nc, err := nats.Connect("nats://"+address, nats.NoReconnect(), nats.FlusherTimeout(time.Hour), nats.SetCustomDialer(smallBuffer{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := publisher(t, nc, publish.Options{BatchTimeout: 500 * time.Millisecond})
+	batch := make([]publish.Message, 100)
+	for i := range batch {
+		batch[i] = message(t, login(fmt.Sprint("e-", i)))
+		batch[i].Body = append(batch[i].Body, bytes.Repeat([]byte(" "), 50_000)...) // which is no content
+	}
+	results, err := p.PublishMessages(t.Context(), batch)
+	if err := writing(); err != nil {
+		t.Errorf("%v: the fault did not happen", err)
+	}
+	wantError(t, results[0].Err, publish.ErrTimeout, false)
+	for i, r := range results {
+		if r.Err == nil || r.Err.Error() != results[0].Err.Error() {
+			t.Errorf("error %v of message %d, want the same for all: %v", r.Err, i, err)
+		}
+	}
+	if n := messages(t, stream); n != 0 {
+		t.Errorf("the stream holds %d events, want none", n)
 	}
 	stop() // and the write ends
 	nc.Close()

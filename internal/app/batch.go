@@ -76,8 +76,8 @@ type sink struct{ db *store.DB }
 func (s sink) NewBlock() ingest.Block { return store.NewBlock() }
 
 // Insert writes rows durably.
-func (s sink) Insert(ctx context.Context, b ingest.Block, from, to int) error {
-	return s.db.InsertBlock(ctx, b.(*store.Block), from, to) //nolint:forcetypeassert // NewBlock made it
+func (s sink) Insert(ctx context.Context, b ingest.Block, from, to int, begin ingest.Begin) error {
+	return s.db.InsertParts(ctx, b.(*store.Block), from, to, begin) //nolint:forcetypeassert // NewBlock made it
 }
 
 // parkAll is the parker as the worker sees it.
@@ -98,6 +98,8 @@ func classify(err error) ingest.Class {
 		return ingest.Split
 	case store.Stop:
 		return ingest.Stop
+	case store.TooLarge:
+		return ingest.TooLarge
 	default:
 		return ingest.Retry
 	}

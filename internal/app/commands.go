@@ -78,6 +78,10 @@ func migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the schema in ClickHouse up to date, as its owner",
+		Long: `Bring the schema in ClickHouse up to date, as its owner: apply the migrations
+that it lacks, make views and projections again that somebody has dropped, and
+fill these from the events. Doing it again changes nothing, and it may be
+interrupted. What is there and is different it leaves alone, and tells.`,
 	}
 	return commandOf(cmd, DefaultMigrate(), func(cmd *cobra.Command, s MigrateSettings, _ []string) error {
 		return RunMigrate(cmd.Context(), s, cmd.OutOrStdout())

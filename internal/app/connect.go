@@ -104,10 +104,12 @@ func (s NATSSettings) client(name string, wait bool, log *zap.Logger) (natsClien
 
 // A connection that is half open, because a firewall forgot it or a machine is
 // gone without a word, is found out by pings: after 15 s it is made again. The
-// client library's own bound is six minutes.
+// client library's own bound is six minutes. One that takes no more bytes holds up
+// everybody who writes, pings included, for as long as one write may take.
 const (
 	pingEvery       = 5 * time.Second
 	pingsUnanswered = 2
+	writeWithin     = (pingsUnanswered + 1) * pingEvery
 )
 
 // connect connects for good: a connection that is lost is made again for ever.
@@ -119,6 +121,7 @@ func (c natsClient) connect() (*nats.Conn, error) {
 		nats.ReconnectWait(500 * time.Millisecond),
 		nats.PingInterval(pingEvery),
 		nats.MaxPingsOutstanding(pingsUnanswered),
+		nats.FlusherTimeout(writeWithin),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil { // nil: closed by ourselves
 				c.log.Warn("nats connection lost", zap.Error(err))

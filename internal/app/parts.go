@@ -124,11 +124,15 @@ func (p *process) opener(js jetstream.JetStream, makeStreams func(context.Contex
 type openSource func(context.Context) (jetstream.Stream, jetstream.Consumer, error)
 
 // ingest runs the worker from the stream into db.
-func (p *process) ingest(js jetstream.JetStream, db *store.DB, s BatchSettings, open openSource) error {
+func (p *process) ingest(ctx context.Context, js jetstream.JetStream, db *store.DB, s BatchSettings, open openSource) error {
+	schema, err := p.watchSchema(ctx, db)
+	if err != nil {
+		return err
+	}
 	loop, err := ingest.New(ingest.Config{
 		JetStream:   js,
 		Open:        open,
-		Sink:        sink{db},
+		Sink:        schema.guard(sink{db}),
 		Journal:     newJournal(js, db),
 		Parked:      parkedState(js),
 		Park:        parkAll(stream.NewParker(js)),

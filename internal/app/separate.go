@@ -54,7 +54,7 @@ func RunIngest(ctx context.Context, s IngestSettings, shown map[string]any) erro
 		if s.Ensure {
 			makeStreams = func(ctx context.Context) error { return p.ensureStreams(ctx, nc, s.StreamSettings, s.BatchSettings) }
 		}
-		return p.ingest(js, db, s.BatchSettings, p.opener(js, makeStreams))
+		return p.ingest(ctx, js, db, s.BatchSettings, p.opener(js, makeStreams))
 	})
 }
 
@@ -90,7 +90,8 @@ func RunQuery(ctx context.Context, s QuerySettings, shown map[string]any) error 
 	})
 }
 
-// RunMigrate brings the schema up to date, as its owner, and tells what it did.
+// RunMigrate brings the schema up to date, as its owner, makes again what is missing
+// of it, and tells what it did.
 func RunMigrate(ctx context.Context, s MigrateSettings, out io.Writer) error {
 	config, err := s.ClickHouse.config(0)
 	if err != nil {
@@ -103,11 +104,23 @@ func RunMigrate(ctx context.Context, s MigrateSettings, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
+	restored := 0
+	err = store.Restore(ctx, config, store.RestoreConfig{
+		Refill: s.Refill,
+		Settle: schemaSettles,
+		Tell: func(step string, took time.Duration) {
+			restored++
+			fmt.Fprintf(out, "%s (%s)\n", step, took.Round(time.Millisecond))
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
 	version, err := store.SchemaVersion()
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	if len(applied) == 0 {
+	if len(applied)+restored == 0 {
 		fmt.Fprintln(out, "nothing to apply")
 	}
 	fmt.Fprintf(out, "schema version %d\n", version)

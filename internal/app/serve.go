@@ -10,12 +10,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/loginaudit/loginaudit/internal/access"
 	"github.com/loginaudit/loginaudit/internal/engine"
 	"github.com/loginaudit/loginaudit/internal/ops"
 	"github.com/loginaudit/loginaudit/internal/store"
-	"github.com/loginaudit/loginaudit/internal/stream"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/zap"
@@ -122,10 +122,7 @@ func (sv *server) startNATS(ctx context.Context) error {
 	}
 	sv.boundNATS = addr
 	sv.addresses.NATS, sv.addresses.NATSTLS = dialable(addr), config != nil
-	if err := sv.makeStreams(ctx); err != nil {
-		return err
-	}
-	return sv.asOperator(func(nc *nats.Conn) error { return deliverAgain(ctx, nc) })
+	return sv.makeStreams(ctx)
 }
 
 // makeStreams makes the streams and the consumer, or changes them to what the
@@ -144,22 +141,6 @@ func (sv *server) asOperator(do func(*nats.Conn) error) error {
 	}
 	defer nc.Close()
 	return do(nc)
-}
-
-// deliverAgain has the messages delivered at once that a worker had in hand
-// when it was killed, rather than after AckWait. No worker runs yet, and no
-// other may: the data directory is locked.
-func deliverAgain(ctx context.Context, nc *nats.Conn) error {
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return fmt.Errorf("open JetStream: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	if _, err := js.ResetConsumer(ctx, stream.Events, stream.Consumer); err != nil {
-		return fmt.Errorf("reset consumer %s: %w", stream.Consumer, err)
-	}
-	return nil
 }
 
 // connect connects to the embedded server, inside of this process, as one of
@@ -207,7 +188,20 @@ func (sv *server) startClickHouse(ctx context.Context) error {
 	for _, m := range applied {
 		sv.log.Info("migrated", zap.Int64("version", m.Version), zap.String("name", m.Name), zap.Duration("elapsed", m.Took))
 	}
-	return nil
+	return sv.restoreSchema(ctx)
+}
+
+// restoreSchema makes again what somebody has dropped: no worker runs yet. Where it
+// cannot, the worker will hold back and tell, but publishers are served.
+func (sv *server) restoreSchema(ctx context.Context) error {
+	err := store.Restore(ctx, sv.as(engine.RoleOwner), store.RestoreConfig{Tell: func(step string, took time.Duration) {
+		sv.log.Warn("restored the schema", zap.String("step", step), zap.Duration("elapsed", took))
+	}})
+	if errors.Is(err, store.ErrNotRestorable) {
+		sv.log.Error("cannot restore the schema", zap.Error(err))
+		return nil
+	}
+	return err
 }
 
 // as is the store's configuration for one of the engine's users.
@@ -233,7 +227,7 @@ func (sv *server) startIngest(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open JetStream: %w", err)
 	}
-	return sv.ingest(js, db, sv.settings.BatchSettings, sv.opener(js, sv.makeStreams))
+	return sv.ingest(ctx, js, db, sv.settings.BatchSettings, sv.opener(js, sv.makeStreams))
 }
 
 func (sv *server) startQuery(ctx context.Context) (*served, error) {

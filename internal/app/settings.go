@@ -53,6 +53,7 @@ type QuerySettings struct {
 type MigrateSettings struct {
 	// ClickHouse names the owner of the schema, who may create and alter tables.
 	ClickHouse ClickHouseSettings `koanf:"clickhouse"`
+	Refill     bool               `koanf:"refill" help:"fill every projection from the events, also where nothing is missing: after a view was made again by hand"`
 	ProcessSettings
 }
 

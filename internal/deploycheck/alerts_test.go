@@ -175,6 +175,8 @@ func pipelineScenarios() []scenario {
 			faults: one(in+"park_failures_total", more(5*time.Second, 1, 0))},
 		{alert: "LoginauditInsertsStop", severity: "critical", lasts: 5 * time.Second, fires: 5 * time.Second, ends: window, stops: true,
 			faults: one(in+"insert_errors_total", more(5*time.Second, 1, 0), "class", "stop")},
+		{alert: "LoginauditSchemaDiffers", severity: "critical", lasts: 3 * m, fires: 5 * time.Second, ends: 5 * time.Second, stops: true,
+			faults: one(in+"schema_differences", during(3*m, 2))},
 		{alert: "LoginauditIngestAbsent", severity: "critical", lasts: 3 * m, fires: 40 * time.Second, ends: 5 * time.Second, stops: true,
 			faults: one(in+"lag_seconds", gone(3*m))},
 		{alert: "LoginauditQueryAbsent", severity: "critical", lasts: 3 * m, fires: 40 * time.Second, ends: 5 * time.Second, stops: true,

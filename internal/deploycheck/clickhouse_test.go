@@ -272,7 +272,7 @@ func filled(t *testing.T) clickHouse {
 	if err := db.Insert(t.Context(), events); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.CheckSchema(t.Context()); err != nil {
+	if err := errors.Join(db.CheckSchema(t.Context()), db.CheckTables(t.Context())); err != nil {
 		t.Error(err)
 	}
 	if err := server.as(t, "default").Exec(t.Context(), "SYSTEM FLUSH LOGS"); err != nil {
@@ -442,7 +442,8 @@ func parseUsers(t testing.TB) (u xmlUsers) {
 
 func TestClickHouseGrantsAndFiltersAreThoseOfTheEmbeddedEngine(t *testing.T) {
 	users := parseUsers(t)
-	var writer, reader []string
+	writer := []string{"GRANT SHOW TABLES, SHOW COLUMNS ON loginaudit.*"}
+	var reader []string
 	filters := map[string]string{}
 	for _, table := range engine.Tables() {
 		reader = append(reader, "GRANT SELECT ON loginaudit."+table.Name)

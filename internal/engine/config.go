@@ -218,7 +218,9 @@ var usersTemplate = parseTemplate("users.xml", `<clickhouse>
       <networks><ip>127.0.0.1</ip></networks>
       <profile>writer</profile>
       <grants>
-{{- range $db := .Databases}}{{range $.Tables}}
+{{- range $db := .Databases}}
+        <query>GRANT SHOW TABLES, SHOW COLUMNS ON {{x $db}}.*</query>
+{{- range $.Tables}}
 {{- if .Insert}}
         <query>GRANT INSERT ON {{x $db}}.{{x .Name}}</query>
 {{- end}}

@@ -125,7 +125,7 @@ func TestEachUserIsRefusedWhatIsNotItsWork(t *testing.T) {
 		{
 			user: engine.UserIngest,
 			publish: []string{
-				"login.events.acme.login", "login.notes.x.1.1.replayed", "$JS.API.DIRECT.GET.LOGIN_PARKED",
+				"login.events.acme.login", "login.notes.x.1.1.replayed", "$JS.API.DIRECT.GET.LOGIN_PARKED_NOTES", "$JS.API.STREAM.MSG.GET.LOGIN_PARKED",
 				"$JS.API.STREAM.DELETE.LOGIN_EVENTS", "$JS.API.STREAM.UPDATE.LOGIN_EVENTS",
 				"$JS.API.CONSUMER.DELETE.LOGIN_EVENTS.ingest", "$JS.API.STREAM.MSG.DELETE.LOGIN_PARKED", "$JS.ACK.LOGIN_EVENTS.other.1.1.1.1.0",
 			},

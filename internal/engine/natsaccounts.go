@@ -91,6 +91,7 @@ func publishRights(user NATSUser) []string {
 			"$JS.API.CONSUMER.INFO.LOGIN_EVENTS.ingest", "$JS.API.CONSUMER.MSG.NEXT.LOGIN_EVENTS.ingest",
 			"$JS.API.CONSUMER.RESET.LOGIN_EVENTS.ingest", // back to what is known to be stored
 			"$JS.API.DIRECT.GET.LOGIN_EVENTS",            // the time of the message at its watermark
+			"$JS.API.DIRECT.GET.LOGIN_PARKED",            // whether a message is parked already
 			"$JS.ACK.LOGIN_EVENTS.ingest.>",
 		}
 	case UserOperator:

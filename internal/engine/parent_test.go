@@ -1,8 +1,7 @@
 package engine_test
 
 import (
-	"bufio"
-	"errors"
+	"context"
 	"fmt"
 	"os"
 	osexec "os/exec"
@@ -13,11 +12,12 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/loginaudit/loginaudit/internal/engine"
+	"github.com/loginaudit/loginaudit/internal/testsystem"
 )
 
 // parent is another process that runs both servers.
 type parent struct {
-	cmd                     *osexec.Cmd
+	*testsystem.Process
 	child                   int
 	addr, password, natsURL string
 }
@@ -28,44 +28,38 @@ func startParent(t *testing.T, dir string) parent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := parent{cmd: osexec.CommandContext(t.Context(), exe, parentCommand, dir)}
-	p.cmd.Stderr = os.Stderr
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(errors.Join(err, p.cmd.Wait()))
-	}
-	if _, err := fmt.Sscanf(line, "ready %d %s %s %s", &p.child, &p.addr, &p.password, &p.natsURL); err != nil {
-		t.Fatalf("%q: %v", line, err)
-	}
+	p := parent{Process: testsystem.Start(t, osexec.CommandContext(context.WithoutCancel(t.Context()), exe, parentCommand, dir))}
+	p.Until(t, "both servers run", func() error {
+		_, err := fmt.Sscanf(p.Out(), "ready %d %s %s %s\n", &p.child, &p.addr, &p.password, &p.natsURL)
+		return err
+	})
 	return p
 }
 
-// kill ends the parent as kill -9 does, and waits for that.
+// kill ends the parent alone, as kill -9 does, and waits for that.
 func (p parent) kill(t *testing.T) {
 	t.Helper()
-	if err := p.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	var exit *osexec.ExitError
-	if err := p.cmd.Wait(); !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
+	p.Signal(t, syscall.SIGKILL)
+	p.Wait(t)
 }
 
 func TestAParentKilledTakesTheEngineAlong(t *testing.T) {
-	p := startParent(t, t.TempDir())
-	if !engine.Alive(p.child) {
-		t.Fatal("there is no child")
+	for name, before := range map[string]func(child int) error{
+		"while it serves": func(int) error { return nil },
+		"while it is frozen, so that it cannot notice": func(child int) error { return syscall.Kill(child, syscall.SIGSTOP) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := startParent(t, t.TempDir())
+			if !engine.Alive(p.child) {
+				t.Fatal("there is no child")
+			}
+			if err := before(p.child); err != nil {
+				t.Fatal(err)
+			}
+			p.kill(t)
+			eventually(t, "the child has ended", func() bool { return !engine.Alive(p.child) })
+		})
 	}
-	p.kill(t)
-	eventually(t, "the child has ended", func() bool { return !engine.Alive(p.child) })
 }
 
 func TestWhatWasConfirmedOutlivesTheParentAndTheNextOneWaitsForItsEngine(t *testing.T) {

@@ -271,7 +271,7 @@ func (j *lateJournal) Known(ctx context.Context, name string) (ingest.Known, err
 	if j.behind.Load() {
 		known.Watermark, known.Anchor = j.known.Watermark, j.known.Anchor
 	}
-	known.Others = true
+	known.Others = []string{"first"}
 	return known, err
 }
 

@@ -82,7 +82,7 @@ func (c *completeness) judge(k Known, s *sight, now time.Time) (verdict, error) 
 		v.mark.Time = later(known.Time, timeAt(s, v.mark.Seq))
 	default:
 		v.mark = known
-		if !k.Others || now.Sub(c.belief.since) >= c.patience {
+		if len(k.Others) == 0 || now.Sub(c.belief.since) >= c.patience {
 			v.backTo = known.Seq + 1
 		}
 	}

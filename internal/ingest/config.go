@@ -19,9 +19,14 @@ type Sink interface {
 	NewBlock() Block
 	// Insert stores the rows [from, to) of a block durably, all of them or (with
 	// an error) any part of them. The same events may come again, in other blocks
-	// and order.
-	Insert(ctx context.Context, b Block, from, to int) error
+	// and order. It may take several steps, one after the other, and asks begin for
+	// the context of each.
+	Insert(ctx context.Context, b Block, from, to int, begin Begin) error
 }
+
+// Begin begins a step of an insert: it gives the context that bounds this step,
+// which ends with the given one too. The function releases it, at the step's end.
+type Begin = func(context.Context) (context.Context, context.CancelFunc)
 
 // Block collects the events of one insert in the form that the Sink takes. It is
 // used by one goroutine at a time, again and again.
@@ -72,6 +77,9 @@ const (
 	// Stop: the set-up is wrong (schema, rights). Run returns the error; nothing
 	// is acknowledged.
 	Stop
+	// TooLarge: the store cannot take so many rows at once, for want of memory or by
+	// a limit. Half as many are tried, and so on down to fewestRows; then as Retry.
+	TooLarge
 )
 
 // String names the class, for logs and metrics.
@@ -83,6 +91,8 @@ func (c Class) String() string {
 		return "split"
 	case Stop:
 		return "stop"
+	case TooLarge:
+		return "too_large"
 	case Unknown:
 	}
 	return "unknown"
@@ -125,7 +135,8 @@ type Config struct {
 	// Inserts is how many batches are inserted at the same time, 1–8. One more is
 	// being filled. Default 1.
 	Inserts int
-	// InsertTimeout bounds one call of the Sink. Default 60 s.
+	// InsertTimeout bounds each step of a call of the Sink, and one call of Park.
+	// Default 60 s.
 	InsertTimeout time.Duration
 	// StopTimeout bounds the finishing of the batch in hand after Run's context
 	// has ended. Default 30 s.

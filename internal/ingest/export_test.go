@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,4 +19,14 @@ var Certain = certain
 // CheckSight tells what makes three answers worthless together.
 func CheckSight(before, after *jetstream.StreamInfo, consumer *jetstream.ConsumerInfo) error {
 	return (&sight{before: before, after: after, consumer: consumer}).check()
+}
+
+// Looker gives a look at a stream and its consumer, as it goes before each claim;
+// anchor is the last message that the stream is known to have had.
+func Looker(stream jetstream.Stream, consumer jetstream.Consumer) func(ctx context.Context, anchor Anchor) error {
+	var e eyes
+	return func(ctx context.Context, anchor Anchor) error {
+		_, err := e.look(ctx, &source{stream, consumer}, anchor)
+		return err
+	}
 }

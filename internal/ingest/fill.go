@@ -137,7 +137,7 @@ func (f *filler) take(failed context.Context, msg *nats.Msg) error {
 	if !ok {
 		return err
 	}
-	if d.delivered > 1 {
+	if d.delivered > 1 || d.seq <= f.loop.config.watch.orphans.again.Load() {
 		f.loop.metrics.redeliveries.Inc()
 	}
 	if reason := f.decode(&d); reason != nil {

@@ -191,7 +191,9 @@ func (r *rows) Raw(row int) []byte     { return r.events[row].Raw }
 func (r *rows) Reset()                 { r.events = nil }
 func (s *sink) NewBlock() ingest.Block { return &rows{} }
 
-func (s *sink) Insert(ctx context.Context, b ingest.Block, from, to int) error {
+func (s *sink) Insert(ctx context.Context, b ingest.Block, from, to int, begin ingest.Begin) error {
+	ctx, release := begin(ctx)
+	defer release()
 	events := b.(*rows).events[from:to]
 	if s.before != nil {
 		if err := s.before(ctx, events); err != nil {
@@ -275,6 +277,7 @@ var (
 	errRow   = errors.New("bad row")
 	errSetup = errors.New("wrong schema")
 	errOdd   = errors.New("never seen before")
+	errLarge = errors.New("too large")
 )
 
 func classify(err error) ingest.Class {
@@ -285,6 +288,8 @@ func classify(err error) ingest.Class {
 		return ingest.Split
 	case errors.Is(err, errSetup):
 		return ingest.Stop
+	case errors.Is(err, errLarge):
+		return ingest.TooLarge
 	}
 	return ingest.Unknown
 }

@@ -95,34 +95,53 @@ func everyRow(cause error) error {
 	return fmt.Errorf("insert batch: %w: %w", ErrEveryRowRefused, cause)
 }
 
-// insertSurely inserts rows until the store has them. It gives a *splitError,
-// errUnfinished when work ends first, or the error of class Stop.
+// insertSurely inserts rows until the store has them, in portions of as many as it
+// takes at once. It gives a *splitError, errUnfinished when work ends first, or the
+// error of class Stop.
 func (l *Loop) insertSurely(work context.Context, b *batch, from, to int) error {
+	for from < to {
+		end, err := l.insertPortion(work, b, from, to)
+		if err != nil {
+			return err
+		}
+		from = end
+	}
+	return nil
+}
+
+// insertPortion inserts rows from the first on until the store has them, and tells
+// up to which.
+func (l *Loop) insertPortion(work context.Context, b *batch, from, to int) (end int, err error) {
 	back := l.backoff()
 	for try := 1; ; try++ {
-		err := l.insertOnce(work, b, from, to)
+		end := l.portion.end(from, to)
+		err := l.insertOnce(work, b, from, end)
 		l.config.watch.beat()
 		if err == nil {
 			l.inserting.ok()
-			return nil
+			l.fits()
+			return end, nil
 		}
 		if work.Err() != nil {
-			return errUnfinished
+			return from, errUnfinished
 		}
 		class := l.classify(err)
 		l.metrics.retries.WithLabelValues(class.String()).Inc()
 		switch class {
 		case Split:
-			return &splitError{err}
+			return from, &splitError{err}
 		case Stop:
-			return fmt.Errorf("insert batch: %w", err)
+			return from, fmt.Errorf("insert batch: %w", err)
+		case TooLarge:
+			l.portion.tooLarge(end - from)
 		case Retry, Unknown:
 		}
 		l.inserting.is(fmt.Errorf("insert batch: %w", err))
 		l.log.Warn("cannot insert batch, trying again",
-			zap.Stringer("class", class), zap.Int("try", try), zap.Int("batch_size", to-from), zap.Error(err))
+			zap.Stringer("class", class), zap.Int("try", try), zap.Int("batch_size", end-from),
+			zap.Int("next_size", l.portion.end(from, to)-from), zap.Error(err))
 		if !pause(work, back.next()) {
-			return errUnfinished
+			return from, errUnfinished
 		}
 	}
 }
@@ -137,14 +156,18 @@ func (l *Loop) classify(err error) Class {
 }
 
 func (l *Loop) insertOnce(work context.Context, b *batch, from, to int) error {
-	ctx, cancel := context.WithTimeout(work, l.config.InsertTimeout)
-	defer cancel()
 	started := time.Now()
-	err := l.config.Sink.Insert(ctx, b.block, from, to)
+	err := l.config.Sink.Insert(work, b.block, from, to, l.beginStep)
 	result := resultStored
 	if err != nil {
 		result = resultFailed
 	}
 	l.metrics.insertSeconds.WithLabelValues(result).Observe(time.Since(started).Seconds())
 	return err
+}
+
+// beginStep bounds a step of an insert, and is a sign of life: there may be many.
+func (l *Loop) beginStep(ctx context.Context) (context.Context, context.CancelFunc) {
+	l.config.watch.beat()
+	return context.WithTimeout(ctx, l.config.InsertTimeout)
 }

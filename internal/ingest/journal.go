@@ -30,8 +30,9 @@ type Known struct {
 	Anchor Anchor
 	// Now is the journal's clock when it was asked.
 	Now time.Time
-	// Others says that another loop has told something within the last seconds.
-	Others bool
+	// Others are the names of the other loops that have told something within the
+	// last seconds.
+	Others []string
 	// Gaps is how many gaps there are, Expired how many messages are lost in those
 	// of the reason GapExpired.
 	Gaps, Expired uint64

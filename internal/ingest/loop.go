@@ -26,6 +26,7 @@ type Loop struct {
 	fetching  trouble     // why nothing is fetched
 	inserting trouble     // why nothing is stored
 	inserted  atomic.Bool // something was stored since the start
+	portion   portion     // how many rows the store takes at once
 
 	free    chan *batch  // empty ones
 	full    chan *batch  // to be stored

@@ -160,7 +160,7 @@ func (m *metrics) begin() {
 	for _, reason := range append(event.Reasons(), ReasonRowRefused, otherReason) {
 		m.parked.WithLabelValues(string(reason))
 	}
-	for _, class := range []Class{Unknown, Retry, Split, Stop} {
+	for _, class := range []Class{Unknown, Retry, Split, Stop, TooLarge} {
 		m.retries.WithLabelValues(class.String())
 	}
 	for _, result := range []string{resultStored, resultFailed} {

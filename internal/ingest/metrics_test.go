@@ -42,7 +42,7 @@ func TestEverySeriesIsThereWithZeroBeforeTheFirstEvent(t *testing.T) {
 	}
 	want := map[string][]string{
 		"events_total":        {"stored", "parked"},
-		"insert_errors_total": {"unknown", "retry", "split", "stop"},
+		"insert_errors_total": {"unknown", "retry", "split", "stop", "too_large"},
 		"insert_seconds":      {"stored", "failed"},
 		"batch_stage_seconds": {"fill", "wait", "insert", "acknowledge", "park"},
 		"gaps_found_total":    {"expired", "deleted", "replaced", "rewound"},

@@ -254,3 +254,61 @@ func TestSetUpThatBreaksWhileABatchIsHalvedEndsRun(t *testing.T) {
 		t.Errorf("%d messages are parked, want none", len(parked))
 	}
 }
+
+// TestConsumerThatIsMadeAgainParksNothingASecondTime: it delivers everything once
+// more, long after LOGIN_PARKED has forgotten the ids of what it took.
+func TestConsumerThatIsMadeAgainParksNothingASecondTime(t *testing.T) {
+	t.Parallel()
+	s, to := newServer(t, stream.Settings{ParkedDuplicateWindow: 100 * time.Millisecond}), newSink()
+	for i := range 20 {
+		s.publishMsg(&nats.Msg{Subject: "login.events.acme.login", Data: fmt.Append(nil, "bad ", i)})
+	}
+	last := s.publish(1)
+	s.run(to, func(c *ingest.Config) {
+		js := c.JetStream
+		c.Open = func(ctx context.Context) (jetstream.Stream, jetstream.Consumer, error) {
+			if err := stream.Ensure(ctx, js, s.settings); err != nil {
+				return nil, nil, err
+			}
+			return stream.Open(ctx, js)
+		}
+	})
+	to.waitMark(t, last)
+	s.forgets("login.parked.other")
+	if err := s.js.DeleteConsumer(t.Context(), stream.Events, stream.Consumer); err != nil {
+		t.Fatal(err)
+	}
+	to.wait(t, "the event comes again", func() bool { return len(to.inserts) > 1 })
+	for s.consumer().AckFloor.Stream < last {
+		if t.Context().Err() != nil {
+			t.Fatal("not all is acknowledged again")
+		}
+	}
+	bodies := map[string]int{}
+	for _, m := range s.parked() {
+		bodies[string(m.Body)]++
+	}
+	info, err := s.js.Stream(t.Context(), stream.Parked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The markers of the test are there too.
+	if n := info.CachedInfo().State.Msgs; len(bodies) != 21 || n != 22 {
+		t.Errorf("%d messages are parked, with bodies %v; want each of 20 once, and 2 markers", n, bodies)
+	}
+}
+
+// forgets waits until a stream has forgotten the ids of all that it has, by an
+// empty message of its own, which it then has twice.
+func (s *server) forgets(subject string) {
+	s.t.Helper()
+	for stored := 0; stored < 2; {
+		answer, err := s.js.Publish(s.t.Context(), subject, nil, jetstream.WithMsgID("marker"))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if !answer.Duplicate {
+			stored++
+		}
+	}
+}

@@ -34,6 +34,7 @@ type watch struct {
 	mu           sync.Mutex
 	eyes         eyes
 	completeness completeness
+	orphans      orphans
 	noSetBack    time.Time // no earlier than then
 }
 
@@ -81,6 +82,7 @@ func (w *watch) begin(ctx context.Context, c *Config, src *source) {
 	defer cancel()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.orphans.begin(src.consumer.CachedInfo(), time.Now(), ackWait(src))
 	known, err := c.Journal.Known(ctx, src.consumer.CachedInfo().Stream)
 	if err != nil {
 		return
@@ -91,6 +93,7 @@ func (w *watch) begin(ctx context.Context, c *Config, src *source) {
 	}
 	if v, err := w.completeness.judge(known, s, time.Now()); err == nil {
 		_ = w.setBack(ctx, c, v, s) // it is told at the next look
+		w.takeOver(ctx, c, known, v, s)
 	}
 }
 

@@ -137,6 +137,7 @@ func (t *teller) tellOf(ctx context.Context, src *source, last bool) error {
 		return fmt.Errorf("tell watermark: %w", err)
 	}
 	w.completeness.told(v.mark)
+	w.takeOver(ctx, &l.config, known, v, s)
 	return stuck
 }
 

@@ -216,7 +216,7 @@ func (l *ledger) check(mark ingest.Watermark) error {
 
 func checkWatermarks(t *testing.T, random *rand.Rand) {
 	s, to := newServer(t, stream.Settings{AckWait: 200 * time.Millisecond}), newSink()
-	to.known.Others = true
+	to.known.Others = []string{"the other"}
 	book := &ledger{random: random, acked: map[uint64]time.Time{}, settled: map[uint64]bool{}}
 	to.before = func(context.Context, []event.Stored) error {
 		if book.fails(5) {

@@ -21,18 +21,11 @@ func importing(ctx context.Context, b *bench) error {
 	if err := writeHistory(file, n); err != nil {
 		return err
 	}
-	if err := b.rewindEmpty(ctx); err != nil {
-		return err
-	}
-	conn, err := b.sql(ctx)
+	conn, w, err := b.startEmpty(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	w, err := b.startWorker(ctx)
-	if err != nil {
-		return err
-	}
 	before, began := b.usage(w), time.Now()
 	p, out, err := start(ctx, loginauditProgram, nil, "import", "--nats", b.natsURL,
 		"--nkey", filepath.Join(b.natsDir, string(engine.UserPublisher)+".nk"), file)

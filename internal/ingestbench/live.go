@@ -49,18 +49,11 @@ type probes struct {
 }
 
 func (b *bench) liveAt(ctx context.Context, rate int) error {
-	if err := b.rewindEmpty(ctx); err != nil {
-		return err
-	}
-	conn, err := b.sql(ctx)
+	conn, w, err := b.startEmpty(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	w, err := b.startWorker(ctx)
-	if err != nil {
-		return err
-	}
 	p := &probes{waiting: make(map[string]time.Time)}
 	seconds := time.Duration(b.options.seconds) * time.Second
 	before := b.usage(w)

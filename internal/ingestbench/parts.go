@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -185,6 +186,23 @@ func (b *bench) startWorker(ctx context.Context, flags ...string) (*worker, erro
 	}
 	go io.Copy(io.Discard, out) //nolint:errcheck // it ends with the process
 	return &worker{process: p, admin: admin}, nil
+}
+
+// startEmpty makes stream and tables empty and starts a worker on them. Its
+// connection sees the tables.
+func (b *bench) startEmpty(ctx context.Context) (driver.Conn, *worker, error) {
+	if err := b.rewindEmpty(ctx); err != nil {
+		return nil, nil, err
+	}
+	conn, err := b.sql(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	w, err := b.startWorker(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	return conn, w, nil
 }
 
 // waitFor polls a condition until it holds.

@@ -26,6 +26,9 @@ const (
 	// Stop: the set-up is wrong, by schema or by rights. No row is at fault and
 	// no repetition helps.
 	Stop
+	// TooLarge: ClickHouse has not enough memory for so many rows at once, or a
+	// limit on their number. No row is at fault; fewer at a time may get in.
+	TooLarge
 )
 
 // String names the class for logs and metrics.
@@ -35,6 +38,8 @@ func (c Class) String() string {
 		return "split"
 	case Stop:
 		return "stop"
+	case TooLarge:
+		return "too_large"
 	default:
 		return "retry"
 	}
@@ -51,6 +56,11 @@ var stopCodes = []int32{16, 47, 53, 60, 81, 115, 164, 192, 193, 194, 195, 291, 4
 // out-of-range values, strings that are too long for their column.
 var splitCodes = []int32{6, 7, 20, 25, 26, 27, 38, 41, 43, 44, 69, 72, 117, 131, 321, 349, 392}
 
+// tooLargeCodes are the limits that an insert of fewer rows may stay below: rows,
+// memory that cannot be had, memory of a query, a user or the server, bytes, rows
+// or bytes.
+var tooLargeCodes = []int32{158, 173, 241, 307, 396}
+
 // Classify tells what an error of an insert asks for. What is not known is
 // retried: it never loses a row.
 func Classify(err error) Class {
@@ -66,6 +76,8 @@ func Classify(err error) Class {
 		return Stop
 	case slices.Contains(splitCodes, exception.Code):
 		return Split
+	case slices.Contains(tooLargeCodes, exception.Code):
+		return TooLarge
 	default:
 		return Retry
 	}

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -37,3 +39,22 @@ func (db *DB) FailOn(t testing.TB, value string) string {
 	}
 	return err.Error()
 }
+
+// ObjectsJSON are the tables and views as schema.json has them, without goose's
+// own.
+func (db *DB) ObjectsJSON(t testing.TB) string {
+	t.Helper()
+	objects, err := db.objects(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects = slices.DeleteFunc(objects, func(o object) bool { return o.Name == "goose_db_version" })
+	text, err := json.MarshalIndent(objects, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text) + "\n"
+}
+
+// PlainEngine is what of an engine is compared.
+func PlainEngine(full string) string { return plainEngine(full) }

@@ -45,13 +45,28 @@ func (db *DB) Insert(ctx context.Context, events []event.Stored) error {
 // they, and every projection, survive a crash of the machine. After an error
 // some of them may be there; insert all of them again. See [Classify].
 func (db *DB) InsertBlock(ctx context.Context, b *Block, from, to int) error {
+	return db.InsertParts(ctx, b, from, to, context.WithCancel)
+}
+
+// InsertParts is InsertBlock with a time for each of the inserts that it takes,
+// one after the other: rows of many months do not fit into one. begin gives the
+// context of each, of ctx, just before it begins; it is released at its end. So a
+// bound of one insert holds for each of them, however many there are.
+func (db *DB) InsertParts(
+	ctx context.Context, b *Block, from, to int, begin func(context.Context) (context.Context, context.CancelFunc),
+) error {
 	for _, part := range b.parts(from, to) {
-		query := ch.Query{Body: insertStatement(part), Input: part.input, Settings: blockSettings()}
-		if err := db.writer.do(ctx, query); err != nil {
+		if err := db.insertPart(ctx, part, begin); err != nil {
 			return fmt.Errorf("insert events: %w", withoutValues(err))
 		}
 	}
 	return nil
+}
+
+func (db *DB) insertPart(ctx context.Context, part *Block, begin func(context.Context) (context.Context, context.CancelFunc)) error {
+	ctx, release := begin(ctx)
+	defer release()
+	return db.writer.do(ctx, ch.Query{Body: insertStatement(part), Input: part.input, Settings: blockSettings()})
 }
 
 func insertStatement(b *Block) string {

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -52,7 +53,9 @@ func TestClassify(t *testing.T) {
 		want store.Class
 	}{
 		{"too many parts", exception(252), store.Retry},
-		{"memory limit", exception(241), store.Retry},
+		{"memory limit", exception(241), store.TooLarge},
+		{"memory that cannot be had", exception(173), store.TooLarge},
+		{"too many bytes", exception(307), store.TooLarge},
 		{"not enough space", exception(243), store.Retry},
 		{"read-only table", exception(242), store.Retry},
 		{"timeout", exception(159), store.Retry},
@@ -108,5 +111,77 @@ func TestAFailedViewFailsTheInsertAndARepeatHealsIt(t *testing.T) {
 	page, err := db.reader.Events(t.Context(), "heal", query.EventFilter{Limit: 10})
 	if err != nil || len(page.Events) != 3 {
 		t.Errorf("%d events, error %v; want each once", len(page.Events), err)
+	}
+}
+
+// TestEachOfTheInsertsOfManyMonthsHasATimeOfItsOwn: history of 430 months takes
+// five inserts, and a bound that is enough for one of them is enough for all.
+func TestEachOfTheInsertsOfManyMonthsHasATimeOfItsOwn(t *testing.T) {
+	db := openDatabase(t)
+	block := store.NewBlock()
+	for _, e := range someEvents("old", 430, 31*24*time.Hour) {
+		block.Add(&e)
+	}
+	var begun []context.Context
+	begin := func(ctx context.Context) (context.Context, context.CancelFunc) {
+		for i, before := range begun {
+			if before.Err() == nil {
+				t.Errorf("insert %d begins while the context of insert %d still counts", len(begun), i)
+			}
+		}
+		ctx, release := context.WithCancel(ctx)
+		begun = append(begun, ctx)
+		return ctx, release
+	}
+	if err := db.writer.InsertParts(t.Context(), block, 0, 430, begin); err != nil {
+		t.Fatal(err)
+	}
+	page, err := db.reader.Events(t.Context(), "old", query.EventFilter{Limit: 1000})
+	if err != nil || len(page.Events) != 430 || len(begun) != 5 {
+		t.Errorf("%d events by %d inserts, error %v; want 430 by 5", len(page.Events), len(begun), err)
+	}
+}
+
+func TestAStopEndsTheInsertsOfManyMonths(t *testing.T) {
+	db := openDatabase(t)
+	block := store.NewBlock()
+	for _, e := range someEvents("old", 430, 31*24*time.Hour) {
+		block.Add(&e)
+	}
+	work, stop := context.WithCancel(t.Context())
+	begun := 0
+	err := db.writer.InsertParts(work, block, 0, 430, func(ctx context.Context) (context.Context, context.CancelFunc) {
+		if begun++; begun == 2 {
+			stop()
+		}
+		return context.WithTimeout(ctx, time.Hour)
+	})
+	if !errors.Is(err, context.Canceled) || begun != 2 {
+		t.Errorf("error %v after %d inserts, want Canceled after the second was begun", err, begun)
+	}
+}
+
+// TestABlockForWhichTheWritersMemoryIsNotEnoughIsToldToBeTooLarge: the profile of
+// the writer bounds the memory of an insert. A projection that takes 2 MiB a row
+// stands for rows that are wide, or a server that is small.
+func TestABlockForWhichTheWritersMemoryIsNotEnoughIsToldToBeTooLarge(t *testing.T) {
+	db := openDatabase(t)
+	db.exec(t, `ALTER TABLE event_ids_view MODIFY QUERY SELECT account, id, content_hash, occurred_at FROM events
+		WHERE NOT ignore(randomString(2097152, id))`)
+	block := store.NewBlock()
+	for _, e := range someEvents("wide", 1024, time.Second) {
+		block.Add(&e)
+	}
+	if err := db.writer.InsertBlock(t.Context(), block, 0, 1024); store.Classify(err) != store.TooLarge {
+		t.Fatalf("all at once: %v (%v), want %v", store.Classify(err), err, store.TooLarge)
+	}
+	for from := 0; from < 1024; from += 128 {
+		if err := db.writer.InsertBlock(t.Context(), block, from, from+128); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := db.reader.Events(t.Context(), "wide", query.EventFilter{Limit: 1000})
+	if err != nil || len(page.Events) != 1000 || page.Next == nil {
+		t.Errorf("%d events, error %v", len(page.Events), err)
 	}
 }

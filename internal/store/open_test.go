@@ -11,10 +11,13 @@ import (
 	"github.com/loginaudit/loginaudit/internal/testserver"
 )
 
+// usualExamples is how often a property is tried.
+const usualExamples = "40"
+
 func TestMain(m *testing.M) {
 	// A property here costs real inserts and merges; 40 examples a run find what
 	// 100 find, over a few runs. -rapid.checks still says otherwise.
-	if err := flag.Set("rapid.checks", "40"); err != nil {
+	if err := flag.Set("rapid.checks", usualExamples); err != nil {
 		panic(err)
 	}
 	testserver.Main(m)

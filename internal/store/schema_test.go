@@ -18,28 +18,34 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+// TestMigrationsGiveTheGoldenSchema holds what workers compare the database with,
+// and what makes a lost view again, equal to the migrations.
 func TestMigrationsGiveTheGoldenSchema(t *testing.T) {
 	db := openDatabase(t)
-	const golden = "testdata/schema.golden.sql"
-	var have strings.Builder
+	var statements strings.Builder
 	for _, table := range db.tables(t) {
 		if table == "goose_db_version" {
 			continue // goose's own
 		}
 		ddl := db.texts(t, "SHOW CREATE TABLE "+table)[0]
-		have.WriteString(strings.ReplaceAll(ddl, db.server.Database+".", "") + ";\n\n")
+		statements.WriteString(strings.ReplaceAll(ddl, db.server.Database+".", "") + ";\n\n")
 	}
-	if *update {
-		if err := os.WriteFile(golden, []byte(have.String()), 0o600); err != nil {
+	for golden, have := range map[string]string{
+		"testdata/schema.golden.sql": statements.String(),
+		"schema.json":                db.owner.ObjectsJSON(t),
+	} {
+		if *update {
+			if err := os.WriteFile(golden, []byte(have), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if have.String() != string(want) {
-		t.Errorf("the migrations give another schema than %s (run with -update and look at the difference)\n%s", golden, have.String())
+		if have != string(want) {
+			t.Errorf("the migrations give another schema than %s (run with -update and look at the difference)\n%s", golden, have)
+		}
 	}
 }
 

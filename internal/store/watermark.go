@@ -62,8 +62,9 @@ type Known struct {
 	Found bool
 	// Now is ClickHouse's clock at the question.
 	Now time.Time
-	// Others says that another worker has reported within the last 5 seconds.
-	Others bool
+	// Others are the names of the other workers that have reported within the last 5
+	// seconds.
+	Others []string
 	// Expired is how many messages are lost in gaps of the reason expired. (Gaps of
 	// the claim is how many gaps were told.)
 	Expired uint64
@@ -151,7 +152,7 @@ func (db *DB) Known(ctx context.Context, stream, worker string) (Known, error) {
 		name: "what is known of the stream",
 		sql: `
 			SELECT now64(6, 'UTC') AS now, stream_created, generation, max(seq), max(time), max(anchor), max(gaps),
-				maxIf(reported_at, worker != {worker:String}) > now - toIntervalSecond({within:UInt32})
+				groupUniqArrayIf(worker, worker NOT IN ('', {worker:String}) AND reported_at > now64(6, 'UTC') - toIntervalSecond({within:UInt32}))
 			FROM (` + claimsSQL + `)` + ofLatest,
 		params: params{"stream": stream, "worker": worker, "within": othersWithin},
 	}

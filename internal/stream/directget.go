@@ -38,10 +38,11 @@ const (
 // It changes nothing on the server, not even by a consumer, and needs no more
 // rights than to read one message.
 type directGet struct {
-	Seq      uint64 `json:"seq"`
-	NextFor  string `json:"next_by_subj,omitempty"`
-	Batch    int    `json:"batch,omitempty"`
-	MaxBytes int    `json:"max_bytes,omitempty"`
+	Seq      uint64     `json:"seq,omitempty"`
+	Since    *time.Time `json:"start_time,omitempty"` // instead of Seq
+	NextFor  string     `json:"next_by_subj,omitempty"`
+	Batch    int        `json:"batch,omitempty"`
+	MaxBytes int        `json:"max_bytes,omitempty"`
 }
 
 func directSubject(js jetstream.JetStream, name string) string {
@@ -54,9 +55,11 @@ func directSubject(js jetstream.JetStream, name string) string {
 }
 
 // scanRange is what of a stream is read: the sequences from From to To, both
-// included, of the subjects that match Subject, a NATS pattern; "" is all.
+// included, of the subjects that match Subject, a NATS pattern; "" is all. Where
+// From is 0 and Since is not zero, it begins with what the stream took then.
 type scanRange struct {
 	From, To uint64
+	Since    time.Time
 	Subject  string
 }
 
@@ -71,7 +74,11 @@ func scan(ctx context.Context, js jetstream.JetStream, name string, r scanRange,
 	}
 	defer func() { _ = sub.Unsubscribe() }() // a connection that is closed has none
 	for next := max(r.From, 1); next <= r.To; {
-		question, err := json.Marshal(directGet{Seq: next, NextFor: r.Subject, Batch: scanMessages, MaxBytes: scanBytes})
+		wanted := directGet{Seq: next, NextFor: r.Subject, Batch: scanMessages, MaxBytes: scanBytes}
+		if r.From == 0 && next == 1 && !r.Since.IsZero() {
+			wanted.Seq, wanted.Since = 0, &r.Since
+		}
+		question, err := json.Marshal(wanted)
 		if err != nil {
 			return fmt.Errorf("encode question: %w", err)
 		}

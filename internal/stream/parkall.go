@@ -54,27 +54,16 @@ type Invalid struct {
 // that error.
 func (p *Parker) ParkAll(ctx context.Context, all []Invalid) []error {
 	run := parkRun{parker: p, all: all, errs: make([]error, len(all))}
-	first := make(map[string]int, len(all)) // id -> its first place in all
-	repeats := map[int]int{}                // place in all -> first place
+	ready, repeats := run.prepare()
 	var batch []placed
 	size := 0
-	for i, invalid := range all {
-		one, err := newParking(invalid.Msg, invalid.Reason)
-		if err != nil {
-			run.errs[i] = err
-			continue
-		}
-		if at, repeat := first[one.id]; repeat {
-			repeats[i] = at
-			continue
-		}
-		first[one.id] = i
+	for _, one := range run.unknown(ctx, ready) {
 		n := one.msg.Size() + batchAllowance
 		if len(batch) == parkMessages || size+n > parkBytes {
 			run.park(ctx, batch)
 			batch, size = batch[:0], 0
 		}
-		batch, size = append(batch, placed{one, i}), size+n
+		batch, size = append(batch, one), size+n
 	}
 	run.park(ctx, batch)
 	for i, at := range repeats {
@@ -98,6 +87,56 @@ type parkRun struct {
 	stop atomic.Pointer[error]
 }
 
+// prepare makes what is to be sent. repeats are places in all and the first place of
+// the same message.
+func (r *parkRun) prepare() (ready []placed, repeats map[int]int) {
+	repeats = map[int]int{}
+	first := make(map[string]int, len(r.all)) // id -> its first place in all
+	ready = make([]placed, 0, len(r.all))
+	for i, invalid := range r.all {
+		one, err := newParking(invalid.Msg, invalid.Reason)
+		if err != nil {
+			r.errs[i] = err
+			continue
+		}
+		if at, repeat := first[one.id]; repeat {
+			repeats[i] = at
+			continue
+		}
+		first[one.id] = i
+		ready = append(ready, placed{one, i})
+	}
+	return ready, repeats
+}
+
+// unknown leaves out what LOGIN_PARKED holds already, and that of which it cannot
+// be told.
+func (r *parkRun) unknown(ctx context.Context, ready []placed) []placed {
+	if len(ready) == 0 {
+		return nil
+	}
+	if r.parker.rests() {
+		silent := errSilent
+		r.stop.Store(&silent)
+		return ready
+	}
+	found, err := r.parker.before.find(ctx, ready)
+	if errors.Is(err, errSilent) {
+		r.parker.rest()
+	}
+	kept := ready[:0]
+	for i, one := range ready {
+		switch found[i] {
+		case parkedNever:
+			kept = append(kept, one)
+		case parkedPerhaps:
+			r.errs[one.at] = fmt.Errorf("park message %d: %w", one.seq, err)
+		case parkedAlready:
+		}
+	}
+	return kept
+}
+
 // park parks a batch as one, else one by one.
 func (r *parkRun) park(ctx context.Context, batch []placed) {
 	if len(batch) > 1 && r.stop.Load() == nil && !r.parker.rests() && ctx.Err() == nil && r.parker.parkAtomic(ctx, batch) {
@@ -119,7 +158,7 @@ func (r *parkRun) parkOne(ctx context.Context, one placed) error {
 		return fmt.Errorf("park message %d: %w", one.seq, *stop)
 	}
 	// Made anew: one.msg may have the headers of a batch.
-	err := r.parker.Park(ctx, r.all[one.at].Msg, r.all[one.at].Reason)
+	err := r.parker.store(ctx, r.all[one.at].Msg, r.all[one.at].Reason)
 	for _, all := range []error{errSilent, jetstream.ErrNoStreamResponse, nats.ErrConnectionClosed, nats.ErrConnectionDraining} {
 		if errors.Is(err, all) {
 			r.stop.Store(&all)

@@ -44,6 +44,23 @@ func BenchmarkPark(b *testing.B) {
 	}
 }
 
+// BenchmarkParkAgain is what the first message of long ago costs a worker: to read
+// what LOGIN_PARKED holds. Whatever comes after it finds that read.
+func BenchmarkParkAgain(b *testing.B) {
+	s := testserver.NATS(b)
+	ensure(b, jetStream(b, s.Connect(engine.UserOperator)))
+	asIngest := jetStream(b, s.Connect(engine.UserIngest))
+	const n = 100_000
+	for from := uint64(1); from < n; from += 5000 {
+		wantParked(b, stream.NewParker(asIngest).ParkAll(b.Context(), invalids(from, 5000, 400)))
+	}
+	again := invalids(1, 1, 400)
+	for b.Loop() {
+		wantParked(b, stream.NewParker(asIngest).ParkAll(b.Context(), again))
+	}
+	b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+}
+
 func parkEach(b *testing.B, parker *stream.Parker, all []stream.Invalid, atATime int) []error {
 	errs, places := make([]error, len(all)), make(chan struct{}, atATime)
 	var group sync.WaitGroup

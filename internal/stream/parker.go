@@ -46,20 +46,28 @@ const ReasonOther = "other"
 
 // Parker parks messages of LOGIN_EVENTS. It is safe for concurrent use.
 type Parker struct {
-	js jetstream.JetStream
+	js     jetstream.JetStream
+	before parkedBefore
 	// restsUntil is when LOGIN_PARKED, which gave no answer, is asked again.
 	restsUntil atomic.Pointer[time.Time]
 }
 
 // NewParker prepares parking. It sends nothing.
-func NewParker(js jetstream.JetStream) *Parker { return &Parker{js: js} }
+func NewParker(js jetstream.JetStream) *Parker {
+	return &Parker{js: js, before: parkedBefore{js: js, most: mostRemembered}}
+}
 
 // Park stores the message with the reason in LOGIN_PARKED and returns nil once
 // the stream has it; where it does not answer, an error after at most 6 s. It does
-// not acknowledge msg. Parking the same message again collapses within
-// Settings.ParkedDuplicateWindow. The reason's code, field and sentence come from
-// an [*event.Error], else the code is [ReasonOther].
+// not acknowledge msg. Parking the same message again changes nothing, as long as
+// LOGIN_PARKED holds it. The reason's code, field and sentence come from an
+// [*event.Error], else the code is [ReasonOther].
 func (p *Parker) Park(ctx context.Context, msg jetstream.Msg, reason error) error {
+	return p.ParkAll(ctx, []Invalid{{msg, reason}})[0]
+}
+
+// store is Park for a message that LOGIN_PARKED does not hold, or knows by its id.
+func (p *Parker) store(ctx context.Context, msg jetstream.Msg, reason error) error {
 	out, err := newParking(msg, reason)
 	if err != nil {
 		return err
@@ -75,6 +83,7 @@ type parking struct {
 	msg *nats.Msg
 	id  string // the Nats-Msg-Id, by which repeats collapse
 	seq uint64 // its place in LOGIN_EVENTS
+	of  origin
 }
 
 func newParking(msg jetstream.Msg, reason error) (parking, error) {
@@ -98,8 +107,9 @@ func newParking(msg jetstream.Msg, reason error) (parking, error) {
 	addOriginalHeaders(out, msg.Headers())
 	// The time binds the sequence to this incarnation of the stream: one that is
 	// deleted and created again counts from 1 again.
-	id := fmt.Sprintf("%s:%d:%d", meta.Stream, meta.Sequence.Stream, meta.Timestamp.UnixNano())
-	return parking{msg: out, id: id, seq: meta.Sequence.Stream}, nil
+	of := origin{meta.Stream, meta.Sequence.Stream, meta.Timestamp.UnixNano()}
+	id := fmt.Sprintf("%s:%d:%d", of.stream, of.seq, of.at)
+	return parking{msg: out, id: id, seq: of.seq, of: of}, nil
 }
 
 // Parking must not hold up valid events where LOGIN_PARKED gives no answer, as on a
@@ -132,9 +142,14 @@ func (p *Parker) publish(ctx context.Context, out *nats.Msg, id string) error {
 			return err
 		}
 	}
+	p.rest()
+	return errSilent
+}
+
+// rest has nothing more asked for a while.
+func (p *Parker) rest() {
 	until := time.Now().Add(parkRest)
 	p.restsUntil.Store(&until)
-	return errSilent
 }
 
 // rests tells that LOGIN_PARKED gave no answer a moment ago.

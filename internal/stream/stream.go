@@ -62,8 +62,9 @@ type Settings struct {
 	// DuplicateWindow is how long LOGIN_EVENTS knows a message id again. It only
 	// spares repeats; nothing is wrong without it. Default 2 minutes, at least 100 ms.
 	DuplicateWindow time.Duration
-	// ParkedDuplicateWindow is the same for LOGIN_PARKED: within it a message
-	// that is parked again (after a crash) collapses. Default 1 hour.
+	// ParkedDuplicateWindow is the same for LOGIN_PARKED. A [Parker] looks up what is
+	// older than half of it, so it must be above what the clocks of NATS and of the
+	// workers differ by. Default 1 hour.
 	ParkedDuplicateWindow time.Duration
 	// AckWait is after how long without an answer a message is delivered again.
 	// Default 60 s; above the longest insert.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -47,7 +48,8 @@ func (b *buffer) String() string {
 }
 
 // Start starts a call. The process ends with the test at the latest, by
-// kill -9; when the test fails, it tells what the process wrote.
+// kill -9; when the test fails, it tells what the process wrote. On Linux it also
+// ends with the test binary, however that ends: by kill -9 or at its time limit.
 func Start(tb testing.TB, cmd *exec.Cmd) *Process {
 	tb.Helper()
 	p := begin(tb, cmd)
@@ -73,14 +75,27 @@ func begin(tb testing.TB, cmd *exec.Cmd) *Process {
 	tb.Helper()
 	p := &Process{cmd: cmd, ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = &p.out, &p.err
-	if err := cmd.Start(); err != nil {
+	endWithParent(cmd)
+	started := make(chan error)
+	go p.run(started)
+	if err := <-started; err != nil {
 		tb.Fatalf("testsystem: %v", err)
 	}
-	go func() {
-		defer close(p.ended)
-		_ = cmd.Wait() // its ProcessState tells
-	}()
 	return p
+}
+
+// run starts the process and waits for its end. The kernel takes the end of the
+// thread that started a process for the end of its parent, so this goroutine keeps
+// the thread for itself until then.
+func (p *Process) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := p.cmd.Start()
+	started <- err
+	if err == nil {
+		_ = p.cmd.Wait() // its ProcessState tells
+		close(p.ended)
+	}
 }
 
 // end leaves nothing of the process behind, and no race untold: the exit status

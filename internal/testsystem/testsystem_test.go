@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testsystem.Main(m, testsystem.Programs{"copy": copyInput, "family": family, "waiter": waitForSignal})
+	testsystem.Main(m, testsystem.Programs{"copy": copyInput, "family": family, "waiter": waitForSignal, "binary": binary})
 }
 
 // copyInput writes its input to its output, and its arguments to its errors.
