@@ -29,7 +29,7 @@ CREATE TABLE attempts
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (account, username, session_id)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
 
 CREATE MATERIALIZED VIEW attempts_view TO attempts
 (
@@ -70,7 +70,7 @@ CREATE TABLE event_ids
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (account, id, content_hash)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
 
 CREATE MATERIALIZED VIEW event_ids_view TO event_ids
 (
@@ -116,7 +116,7 @@ CREATE TABLE events
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(occurred_at)
 ORDER BY (account, occurred_at, rank, content_hash)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192, min_parts_to_merge_at_once = 10;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
 
 CREATE TABLE events_by_user
 (
@@ -145,7 +145,7 @@ CREATE TABLE events_by_user
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYear(occurred_at)
 ORDER BY (account, username, occurred_at, rank, content_hash)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
 
 CREATE MATERIALIZED VIEW events_by_user_view TO events_by_user
 (
@@ -238,7 +238,7 @@ CREATE TABLE user_latest
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (account, username)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
 
 CREATE MATERIALIZED VIEW user_latest_view TO user_latest
 (
