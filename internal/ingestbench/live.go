@@ -150,10 +150,10 @@ func (p *probes) watch(ctx context.Context, w *worker, conn driver.Conn) error {
 		seen = stored
 		return false, p.look(ctx, conn)
 	})
-	if ctx.Err() != nil {
-		return nil
+	if err != nil && ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil // it was to go on until ctx ended
 }
 
 // stored is how many batches the worker has stored.
