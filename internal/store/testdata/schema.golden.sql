@@ -29,7 +29,7 @@ CREATE TABLE attempts
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (account, username, session_id)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50, min_bytes_for_wide_part = 134217728;
 
 CREATE MATERIALIZED VIEW attempts_view TO attempts
 (
@@ -117,7 +117,7 @@ CREATE TABLE events
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(occurred_at)
 ORDER BY (account, occurred_at, rank, content_hash)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192, min_parts_to_merge_at_once = 10, merge_selector_base = 50, min_bytes_for_wide_part = 134217728;
 
 CREATE TABLE events_by_user
 (
@@ -146,7 +146,7 @@ CREATE TABLE events_by_user
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYear(occurred_at)
 ORDER BY (account, username, occurred_at, rank, content_hash)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50, min_bytes_for_wide_part = 134217728;
 
 CREATE MATERIALIZED VIEW events_by_user_view TO events_by_user
 (
