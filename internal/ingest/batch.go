@@ -16,12 +16,14 @@ import (
 // batch is what one insert takes, from its first message until it is
 // acknowledged. It is used again and again: an event costs it no allocation.
 type batch struct {
-	block Block
+	block Block // nil once it is stored
 	// source is where the messages are from.
 	source *source
 	// replies are where each row's message is acknowledged, seqs its sequence.
 	replies subjects
 	seqs    []uint64
+	// refused are the rows that the store refused, and why.
+	refused map[int]error
 
 	bytes    int       // of the messages, as the server counts them
 	began    time.Time // when the first message came
@@ -60,8 +62,7 @@ func (s *subjects) reset() { s.text, s.ends = s.text[:0], s.ends[:0] }
 
 // reset empties the batch for other messages.
 func (b *batch) reset() {
-	b.block.Reset()
-	b.seqs, b.bytes = b.seqs[:0], 0
+	b.seqs, b.bytes, b.refused = b.seqs[:0], 0, nil
 	b.began, b.ready, b.received = time.Time{}, time.Time{}, time.Time{}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -113,37 +114,35 @@ var errUnfinished = errors.New("the batch in hand could not be finished in time"
 // ackTimeout bounds the wait for the server's word on acknowledgements.
 const ackTimeout = 3 * time.Second
 
-// process stores one batch and acknowledges it. An error means that Run must
-// end.
-func (l *Loop) process(work context.Context, b *batch) error {
+// process stores one batch; it reports false when it could not be finished in
+// time. An error means that Run must end.
+func (l *Loop) process(work context.Context, b *batch) (bool, error) {
 	started := time.Now()
 	l.observe(b, started)
 	refused, err := l.insert(work, b)
+	b.refused = refused
 	inserted := time.Now()
 	switch {
 	case errors.Is(err, errUnfinished):
 		l.log.Warn("batch is not finished at the stop; it will be delivered again", zap.Int("batch_size", b.rows()))
 		l.inHand.leave(b)
-		return nil
+		return false, nil
 	case err != nil:
 		l.inserting.is(err)
-		return err
+		return false, err
 	}
 	l.metrics.batchStage(stageInsert, inserted.Sub(started))
 	l.metrics.committed(b.received, inserted)
 	for row, reason := range refused {
 		l.parkRow(work, b, row, reason)
 	}
-	l.acknowledge(work, b, refused)
-	l.metrics.batchStage(stageAcknowledge, time.Since(inserted))
 	l.metrics.events.WithLabelValues(resultStored).Add(float64(b.rows() - len(refused)))
 	l.log.Debug("batch is stored",
 		zap.Int("batch_size", b.rows()),
 		zap.Int("refused", len(refused)),
 		zap.Uint64("stream_seq", b.seqs[b.rows()-1]),
 		zap.Duration("elapsed", time.Since(started)))
-	l.progressed()
-	return nil
+	return true, nil
 }
 
 // progressed has the watermark told soon.
@@ -164,7 +163,7 @@ func (l *Loop) observe(b *batch, taken time.Time) {
 // acknowledge acknowledges the messages of the rows that are stored, and waits
 // for the server's word on the last of them, which comes after it has taken the
 // others. What gets lost is delivered and inserted again.
-func (l *Loop) acknowledge(work context.Context, b *batch, refused map[int]error) {
+func (l *Loop) acknowledge(work context.Context, b *batch) {
 	b.settle()
 	if b.source != l.source.Load() {
 		// The stream or its consumer was made again: what the sequences named is
@@ -172,7 +171,7 @@ func (l *Loop) acknowledge(work context.Context, b *batch, refused map[int]error
 		return
 	}
 	last := b.rows() - 1
-	for last >= 0 && refused[last] != nil {
+	for last >= 0 && b.refused[last] != nil {
 		last--
 	}
 	if last < 0 {
@@ -180,7 +179,7 @@ func (l *Loop) acknowledge(work context.Context, b *batch, refused map[int]error
 	}
 	nc := l.config.JetStream.Conn()
 	for row := range last {
-		if refused[row] != nil {
+		if b.refused[row] != nil {
 			continue
 		}
 		if err := nc.Publish(b.replies.at(row), []byte(ack)); err != nil {

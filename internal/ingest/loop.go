@@ -15,8 +15,9 @@ import (
 )
 
 // Loop is one worker. Its stages run beside each other: one goroutine fetches,
-// decodes and fills batches, Config.Inserts store and acknowledge them, and
-// what is invalid is parked on its own. The number of batches bounds the memory.
+// decodes and fills batches, Config.Inserts store them, one acknowledges what is
+// stored, and what is invalid is parked on its own. The number of blocks bounds
+// the memory.
 type Loop struct {
 	config  Config
 	log     *zap.Logger
@@ -28,8 +29,10 @@ type Loop struct {
 	inserted  atomic.Bool // something was stored since the start
 	portion   portion     // how many rows the store takes at once
 
-	free    chan *batch  // empty ones
+	blocks  chan Block   // empty ones
+	free    chan *batch  // empty ones, without a block
 	full    chan *batch  // to be stored
+	stored  chan *batch  // to be acknowledged; their blocks are in use again
 	invalid chan refused // to be parked
 	inHand  *inHand
 
@@ -78,10 +81,15 @@ func New(config Config) (*Loop, error) {
 	l := &Loop{
 		config: config, log: config.Logger, metrics: m, inHand: newInHand(),
 		// One batch is being filled while the others are stored.
-		free: make(chan *batch, config.Inserts+1), progress: make(chan struct{}, 1),
+		blocks: make(chan Block, config.Inserts+1), progress: make(chan struct{}, 1),
+	}
+	// And one is acknowledged while as many wait for it as there are inserts.
+	l.free = make(chan *batch, cap(l.blocks)+1+config.Inserts)
+	for range cap(l.blocks) {
+		l.blocks <- config.Sink.NewBlock()
 	}
 	for range cap(l.free) {
-		l.free <- &batch{block: config.Sink.NewBlock()}
+		l.free <- new(batch)
 	}
 	l.fetching.is(errStarting)
 	return l, nil
@@ -115,11 +123,12 @@ func (l *Loop) Run(ctx context.Context) error {
 
 // stages run until the last one has nothing more to do.
 func (l *Loop) stages(ctx, work context.Context) error {
-	l.full, l.invalid = make(chan *batch), make(chan refused, mostWaiting)
-	var parking sync.WaitGroup
+	l.full, l.stored, l.invalid = make(chan *batch), make(chan *batch), make(chan refused, mostWaiting)
+	var parking, acknowledging sync.WaitGroup
 	for range parkers {
 		parking.Go(func() { l.parkAll(work) })
 	}
+	acknowledging.Go(func() { l.acknowledgeAll(work) })
 	group, failed := errgroup.WithContext(work)
 	group.Go(func() error {
 		defer close(l.full)
@@ -129,6 +138,8 @@ func (l *Loop) stages(ctx, work context.Context) error {
 		group.Go(func() error { return l.insertAll(work) })
 	}
 	err := group.Wait()
+	close(l.stored)
+	acknowledging.Wait()
 	l.inHand.giveBack(l.config.JetStream.Conn())
 	close(l.invalid)
 	parking.Wait()
@@ -138,19 +149,38 @@ func (l *Loop) stages(ctx, work context.Context) error {
 // insertAll stores batches until there are no more.
 func (l *Loop) insertAll(work context.Context) error {
 	for b := range l.full {
-		if err := l.process(work, b); err != nil {
+		stored, err := l.process(work, b)
+		if err != nil {
 			return err
 		}
-		l.giveBack(b)
+		l.spareBlock(b)
+		if stored {
+			l.stored <- b
+		} else {
+			l.giveBack(b)
+		}
 	}
 	return nil
+}
+
+// acknowledgeAll acknowledges stored batches until there are no more. It is a
+// stage of its own, for the store need not wait for the server's word.
+func (l *Loop) acknowledgeAll(work context.Context) {
+	for b := range l.stored {
+		began := time.Now()
+		l.acknowledge(work, b)
+		l.metrics.batchStage(stageAcknowledge, time.Since(began))
+		l.giveBack(b)
+		l.progressed()
+	}
 }
 
 // freeBatch waits for an empty batch; nil when ctx ends first.
 func (l *Loop) freeBatch(ctx context.Context) *batch {
 	select {
-	case b := <-l.free:
-		b.source = l.source.Load()
+	case block := <-l.blocks:
+		b := <-l.free // there are more of them than blocks
+		b.block, b.source = block, l.source.Load()
 		l.inHand.addBatch(b)
 		return b
 	case <-ctx.Done():
@@ -158,8 +188,18 @@ func (l *Loop) freeBatch(ctx context.Context) *batch {
 	}
 }
 
+// spareBlock takes the block from a batch that needs it no more.
+func (l *Loop) spareBlock(b *batch) {
+	b.block.Reset()
+	l.blocks <- b.block
+	b.block = nil
+}
+
 // giveBack empties a batch for other messages.
 func (l *Loop) giveBack(b *batch) {
+	if b.block != nil {
+		l.spareBlock(b)
+	}
 	l.inHand.dropBatch(b)
 	b.reset()
 	l.free <- b

@@ -74,10 +74,7 @@ func (b *bench) profileWorker(ctx context.Context, w *worker) error {
 	if b.options.profile == "" {
 		return nil
 	}
-	err := waitFor(ctx, 50*time.Millisecond, func() (bool, error) {
-		_, err := w.get(ctx, "/livez")
-		return err == nil, nil
-	})
+	err := w.alive(ctx)
 	for name, path := range map[string]string{"cpu.pprof": "/debug/pprof/profile?seconds=10", "allocs.pprof": "/debug/pprof/allocs"} {
 		if err != nil {
 			break
@@ -88,6 +85,14 @@ func (b *bench) profileWorker(ctx context.Context, w *worker) error {
 		}
 	}
 	return err
+}
+
+// alive waits until the worker answers.
+func (w *worker) alive(ctx context.Context) error {
+	return waitFor(ctx, 50*time.Millisecond, func() (bool, error) {
+		_, err := w.get(ctx, "/livez")
+		return err == nil, nil
+	})
 }
 
 func (w *worker) get(ctx context.Context, path string) ([]byte, error) {

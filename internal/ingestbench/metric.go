@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// metric reads one value without labels from the text that Prometheus reads.
+// metric reads one value, its labels being part of the name, from the text that
+// Prometheus reads.
 func metric(text []byte, name string) (float64, bool) {
 	for line := range strings.Lines(string(text)) {
 		if rest, ok := strings.CutPrefix(line, name+" "); ok {

@@ -1,9 +1,9 @@
 package store
 
 import (
-	"encoding/binary"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
 
@@ -31,11 +31,12 @@ type Block struct {
 	requestID   *textColumn
 	reason      *textColumn
 	attributes  *proto.ColMap[string, string]
-	raw         *textColumn
+	outline     *textColumn
 	receivedAt  *proto.ColDateTime64
 	version     *proto.ColUInt64
 
-	input proto.Input
+	input    proto.Input
+	outliner outliner
 	// months is the month of each row, counted from the year 0; perMonth is how
 	// many rows are in each.
 	months   []int32
@@ -51,7 +52,7 @@ func NewBlock() *Block {
 		sessionID: new(textColumn), ip: new(proto.ColIPv6).Nullable(), userAgent: new(textColumn),
 		service: newWordColumn(), mfaMethod: newWordColumn(), deviceID: new(textColumn), requestID: new(textColumn),
 		reason: new(textColumn), attributes: proto.NewMap[string, string](newWordColumn(), new(proto.ColStr)),
-		raw: new(textColumn), receivedAt: moments(), version: new(proto.ColUInt64),
+		outline: new(textColumn), receivedAt: moments(), version: new(proto.ColUInt64),
 		perMonth: make(map[int32]int),
 	}
 	b.input = proto.Input{
@@ -72,7 +73,7 @@ func NewBlock() *Block {
 		{Name: "request_id", Data: b.requestID},
 		{Name: "reason", Data: b.reason},
 		{Name: "attributes", Data: b.attributes},
-		{Name: "raw", Data: b.raw},
+		{Name: "outline", Data: b.outline},
 		{Name: "received_at", Data: b.receivedAt},
 		{Name: "version", Data: b.version},
 	}
@@ -98,7 +99,7 @@ func (b *Block) Add(e *event.Stored) {
 	b.requestID.add(e.RequestID)
 	b.reason.add(e.Reason)
 	b.attributes.Append(e.Attributes)
-	b.raw.addBytes(e.Raw)
+	b.outline.addBytes(b.outliner.outline(e))
 	b.receivedAt.AppendRaw(proto.DateTime64(e.ReceivedAt.UnixMicro()))
 	// The greatest version survives: the earliest in the stream.
 	b.version.Append(^e.StreamSeq)
@@ -113,12 +114,21 @@ func (b *Block) note(month int32) {
 // Rows is how many events the block holds.
 func (b *Block) Rows() int { return len(b.months) }
 
-// Raw is a copy of the message's body of a row. It reads all rows before it.
+// Raw is the message's body of a row, made of its columns. It reads all rows
+// before it.
 func (b *Block) Raw(row int) []byte {
-	var one textColumn
-	one.pick(b.raw, func(i int) bool { return i == row })
-	size, head := binary.Uvarint(one.sent)
-	return one.sent[head : head+int(size)]
+	e := event.Event{
+		ID: b.id.at(row), Account: b.account.Row(row), Username: b.username.at(row),
+		OccurredAt: time.UnixMicro(int64(b.occurredAt.Data[row])).UTC(),
+		Entry:      event.Entry(b.entry.Row(row)), Status: event.Status(b.status.Row(row)),
+		SessionID: b.sessionID.at(row), UserAgent: b.userAgent.at(row), Service: b.service.Row(row),
+		MFAMethod: event.MFAMethod(b.mfaMethod.Row(row)), DeviceID: b.deviceID.at(row),
+		RequestID: b.requestID.at(row), Reason: b.reason.at(row),
+	}
+	if ip := b.ip.Row(row); ip.Set {
+		e.IP = ip.Value.ToIP().Unmap()
+	}
+	return restore(b.outline.at(row), &e)
 }
 
 // Reset empties the block for other events.
@@ -142,7 +152,7 @@ func (b *Block) pick(from *Block, wanted func(row int) bool) {
 		{b.deviceID, from.deviceID},
 		{b.requestID, from.requestID},
 		{b.reason, from.reason},
-		{b.raw, from.raw},
+		{b.outline, from.outline},
 	} {
 		c.to.pick(c.from, wanted)
 	}

@@ -70,9 +70,12 @@ func drawTime(t *rapid.T) time.Time {
 }
 
 // storedAs gives an event its place in the stream. The hash is a function of
-// the content, as the contract wants; the messages of these tests are no JSON.
+// the content, as the contract wants.
 func storedAs(e event.Event, seq uint64) event.Stored {
-	raw := fmt.Appendf(nil, "%q", fmt.Sprint(e))
+	raw, err := event.Encode(e)
+	if err != nil {
+		panic(err)
+	}
 	sum := sha256.Sum256(raw)
 	s := event.Stored{Event: e, Raw: raw, ReceivedAt: epoch.Add(time.Duration(seq) * time.Second), StreamSeq: seq}
 	copy(s.Hash[:], sum[:])

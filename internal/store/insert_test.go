@@ -114,12 +114,12 @@ func TestAFailedViewFailsTheInsertAndARepeatHealsIt(t *testing.T) {
 	}
 }
 
-// TestEachOfTheInsertsOfManyMonthsHasATimeOfItsOwn: history of 430 months takes
+// TestEachOfTheInsertsOfManyMonthsHasATimeOfItsOwn: history of 420 months takes
 // five inserts, and a bound that is enough for one of them is enough for all.
 func TestEachOfTheInsertsOfManyMonthsHasATimeOfItsOwn(t *testing.T) {
 	db := openDatabase(t)
 	block := store.NewBlock()
-	for _, e := range someEvents("old", 430, 31*24*time.Hour) {
+	for _, e := range someEvents("old", 420, 31*24*time.Hour) {
 		block.Add(&e)
 	}
 	var begun []context.Context
@@ -133,19 +133,19 @@ func TestEachOfTheInsertsOfManyMonthsHasATimeOfItsOwn(t *testing.T) {
 		begun = append(begun, ctx)
 		return ctx, release
 	}
-	if err := db.writer.InsertParts(t.Context(), block, 0, 430, begin); err != nil {
+	if err := db.writer.InsertParts(t.Context(), block, 0, 420, begin); err != nil {
 		t.Fatal(err)
 	}
 	page, err := db.reader.Events(t.Context(), "old", query.EventFilter{Limit: 1000})
-	if err != nil || len(page.Events) != 430 || len(begun) != 5 {
-		t.Errorf("%d events by %d inserts, error %v; want 430 by 5", len(page.Events), len(begun), err)
+	if err != nil || len(page.Events) != 420 || len(begun) != 5 {
+		t.Errorf("%d events by %d inserts, error %v; want 420 by 5", len(page.Events), len(begun), err)
 	}
 }
 
 func TestAStopEndsTheInsertsOfManyMonths(t *testing.T) {
 	db := openDatabase(t)
 	block := store.NewBlock()
-	for _, e := range someEvents("old", 430, 31*24*time.Hour) {
+	for _, e := range someEvents("old", 420, 31*24*time.Hour) {
 		block.Add(&e)
 	}
 	work, stop := context.WithCancel(t.Context())

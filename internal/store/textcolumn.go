@@ -39,6 +39,19 @@ func (c *textColumn) pick(from *textColumn, wanted func(row int) bool) {
 	}
 }
 
+// at is a copy of the value of a row. It reads all rows before it.
+func (c *textColumn) at(row int) string {
+	rest := c.sent
+	for {
+		size, head := binary.Uvarint(rest)
+		end := head + int(size)
+		if row == 0 {
+			return string(rest[head:end])
+		}
+		rest, row = rest[end:], row-1
+	}
+}
+
 // keepBelow is the size of a column's memory that is always kept.
 const keepBelow = 1 << 20
 

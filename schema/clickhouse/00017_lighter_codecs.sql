@@ -6,8 +6,7 @@
 ALTER TABLE events
     MODIFY COLUMN user_agent String CODEC(ZSTD(1)),
     MODIFY COLUMN reason String CODEC(ZSTD(1)),
-    MODIFY COLUMN attributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    MODIFY COLUMN raw String CODEC(ZSTD(1));
+    MODIFY COLUMN attributes Map(LowCardinality(String), String) CODEC(ZSTD(1));
 ALTER TABLE events_by_user
     MODIFY COLUMN user_agent String CODEC(ZSTD(1)),
     MODIFY COLUMN reason String CODEC(ZSTD(1)),

@@ -29,7 +29,7 @@ CREATE TABLE attempts
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (account, username, session_id)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50, min_bytes_for_wide_part = 134217728;
 
 CREATE MATERIALIZED VIEW attempts_view TO attempts
 (
@@ -70,7 +70,7 @@ CREATE TABLE event_ids
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (account, id, content_hash)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
 
 CREATE MATERIALIZED VIEW event_ids_view TO event_ids
 (
@@ -106,17 +106,18 @@ CREATE TABLE events
     `request_id` String CODEC(ZSTD(1)),
     `reason` String CODEC(ZSTD(1)),
     `attributes` Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    `raw` String CODEC(ZSTD(1)),
+    `outline` String CODEC(ZSTD(1)),
     `received_at` DateTime64(6, 'UTC') CODEC(Delta(8), ZSTD(1)),
     `ingested_at` DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC') CODEC(Delta(8), ZSTD(1)),
     `version` UInt64 CODEC(Delta(8), ZSTD(1)),
     `stream_seq` UInt64 ALIAS bitNot(version),
+    `raw` String ALIAS arrayFold((text, part) -> replaceAll(text, part.1, part.2), [(char(1), concat('"', id, '"')), (char(2), concat('"', account, '"')), (char(3), concat('"', username, '"')), (char(4), concat('"', formatDateTime(occurred_at, '%Y-%m-%dT%H:%i:%S.%fZ', 'UTC'), '"')), (char(5), toString(entry)), (char(6), toString(status)), (char(7), concat('"', session_id, '"')), (char(8), concat('"', service, '"')), (char(14), concat('"', replaceOne(toString(assumeNotNull(ip)), '::ffff:', ''), '"')), (char(15), concat('"', user_agent, '"')), (char(16), concat('"', mfa_method, '"')), (char(17), concat('"', device_id, '"')), (char(18), concat('"', request_id, '"')), (char(19), concat('"', reason, '"')), (char(20), concat('"', substring(toString(occurred_at, 'UTC'), 1, 10), 'T', substring(toString(occurred_at, 'UTC'), 12, 12), 'Z"')), (char(21), concat('"', substring(toString(occurred_at, 'UTC'), 1, 10), 'T', substring(toString(occurred_at, 'UTC'), 12, 8), 'Z"'))], outline),
     INDEX ix_version version TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(occurred_at)
 ORDER BY (account, occurred_at, rank, content_hash)
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192, min_parts_to_merge_at_once = 10;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 8192, min_parts_to_merge_at_once = 10, merge_selector_base = 50, min_bytes_for_wide_part = 134217728;
 
 CREATE TABLE events_by_user
 (
@@ -145,7 +146,7 @@ CREATE TABLE events_by_user
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYear(occurred_at)
 ORDER BY (account, username, occurred_at, rank, content_hash)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50, min_bytes_for_wide_part = 134217728;
 
 CREATE MATERIALIZED VIEW events_by_user_view TO events_by_user
 (
@@ -238,7 +239,7 @@ CREATE TABLE user_latest
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (account, username)
-SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10;
+SETTINGS index_granularity = 1024, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
 
 CREATE MATERIALIZED VIEW user_latest_view TO user_latest
 (
