@@ -24,7 +24,7 @@ type BatchSettings struct {
 }
 
 func defaultBatch() BatchSettings {
-	return BatchSettings{BatchMessages: 50_000, BatchBytes: 32 * ops.MiB, BatchWait: 100 * time.Millisecond}
+	return BatchSettings{BatchMessages: 100_000, BatchBytes: 64 * ops.MiB, BatchWait: 100 * time.Millisecond}
 }
 
 func (s BatchSettings) validate() error {
@@ -43,7 +43,7 @@ func (s BatchSettings) validate() error {
 // before the collector looked. GOMEMLIMIT says otherwise.
 func (s BatchSettings) boundMemory() {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(64*ops.MiB + 4*s.BatchBytes))
+		debug.SetMemoryLimit(int64(48*ops.MiB + 3*s.BatchBytes))
 	}
 }
 

@@ -126,7 +126,7 @@ type Config struct {
 	Registerer prometheus.Registerer
 
 	// MaxMessages and MaxBytes bound a batch, 1–100,000 messages and at least
-	// 256 KiB. Defaults 50,000 and 32 MiB.
+	// 256 KiB. Defaults 100,000 and 64 MiB.
 	MaxMessages int
 	MaxBytes    int
 	// MaxWait is how long a batch waits for more after its first message, at
@@ -161,8 +161,8 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	set(&c.MaxMessages, 50_000)
-	set(&c.MaxBytes, 32<<20)
+	set(&c.MaxMessages, 100_000)
+	set(&c.MaxBytes, 64<<20)
 	set(&c.MaxWait, 100*time.Millisecond)
 	set(&c.Inserts, 1)
 	set(&c.InsertTimeout, time.Minute)

@@ -74,7 +74,7 @@ func (b *bench) profileWorker(ctx context.Context, w *worker) error {
 	if b.options.profile == "" {
 		return nil
 	}
-	err := w.alive(ctx)
+	var err error
 	for name, path := range map[string]string{"cpu.pprof": "/debug/pprof/profile?seconds=10", "allocs.pprof": "/debug/pprof/allocs"} {
 		if err != nil {
 			break
@@ -87,8 +87,13 @@ func (b *bench) profileWorker(ctx context.Context, w *worker) error {
 	return err
 }
 
+// startsWithin is how long a worker may take until it answers.
+const startsWithin = 30 * time.Second
+
 // alive waits until the worker answers.
 func (w *worker) alive(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startsWithin)
+	defer cancel()
 	return waitFor(ctx, 50*time.Millisecond, func() (bool, error) {
 		_, err := w.get(ctx, "/livez")
 		return err == nil, nil

@@ -56,9 +56,6 @@ func (b *bench) liveAt(ctx context.Context, rate int) error {
 		return err
 	}
 	defer conn.Close()
-	if err := w.alive(ctx); err != nil {
-		return errors.Join(err, w.stop())
-	}
 	p := &probes{waiting: make(map[string]time.Time)}
 	seconds := time.Duration(b.options.seconds) * time.Second
 	before := b.usage(w)

@@ -185,7 +185,11 @@ func (b *bench) startWorker(ctx context.Context, flags ...string) (*worker, erro
 		return nil, err
 	}
 	go io.Copy(io.Discard, out) //nolint:errcheck // it ends with the process
-	return &worker{process: p, admin: admin}, nil
+	w := &worker{process: p, admin: admin}
+	if err := w.alive(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the worker: %w", err), w.stop())
+	}
+	return w, nil
 }
 
 // startEmpty makes stream and tables empty and starts a worker on them. Its

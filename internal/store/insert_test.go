@@ -150,7 +150,7 @@ func TestAStopEndsTheInsertsOfManyMonths(t *testing.T) {
 	}
 	work, stop := context.WithCancel(t.Context())
 	begun := 0
-	err := db.writer.InsertParts(work, block, 0, 430, func(ctx context.Context) (context.Context, context.CancelFunc) {
+	err := db.writer.InsertParts(work, block, 0, 420, func(ctx context.Context) (context.Context, context.CancelFunc) {
 		if begun++; begun == 2 {
 			stop()
 		}

@@ -210,11 +210,21 @@ func compare(want, have []object) (all []Difference) {
 	return all
 }
 
+// mostOfAText is how much of a definition a difference quotes.
+const mostOfAText = 200
+
+func shortened(s string) string {
+	if len(s) <= mostOfAText {
+		return s
+	}
+	return s[:mostOfAText] + "…"
+}
+
 // wrong says what is wrong with the object that has the name of o.
 func (o object) wrong(have object) (all []string) {
 	same := func(what, want, got string) {
 		if words(want) != words(got) {
-			all = append(all, fmt.Sprintf("has the %s %q instead of %q", what, got, want))
+			all = append(all, fmt.Sprintf("has the %s %q instead of %q", what, shortened(got), shortened(want)))
 		}
 	}
 	same("engine", o.Engine, have.Engine)

@@ -65,8 +65,8 @@ func differences() []difference {
 			[]string{`view accounts_view has the target "other" instead of "accounts"`}, []string{"DROP VIEW accounts_view", "DROP TABLE other"},
 		},
 		{
-			"a column is renamed", []string{"ALTER TABLE events RENAME COLUMN device_id TO gone"},
-			[]string{"table events has no column device_id"}, []string{"ALTER TABLE events RENAME COLUMN gone TO device_id"},
+			"a column is renamed", []string{"ALTER TABLE events RENAME COLUMN attributes TO gone"},
+			[]string{"table events has no column attributes"}, []string{"ALTER TABLE events RENAME COLUMN gone TO attributes"},
 		},
 		{
 			"a column has another type", []string{"ALTER TABLE gaps MODIFY COLUMN messages SimpleAggregateFunction(min, UInt64)"},
@@ -131,7 +131,7 @@ func TestWhatAnOperatorMayTuneAndAddIsNoDifference(t *testing.T) {
 	db := openDatabase(t)
 	for _, sql := range []string{
 		"ALTER TABLE events MODIFY SETTING min_parts_to_merge_at_once = 3",
-		"ALTER TABLE events MODIFY COLUMN raw CODEC(ZSTD(9))",
+		"ALTER TABLE events MODIFY COLUMN outline CODEC(ZSTD(9))",
 		"ALTER TABLE events MODIFY TTL toDateTime(occurred_at) + INTERVAL 10 YEAR",
 		"ALTER TABLE events DROP INDEX ix_version",
 		"ALTER TABLE events MODIFY COMMENT 'of ours'",

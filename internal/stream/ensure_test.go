@@ -50,7 +50,7 @@ func TestEnsureCreatesStreamsThatLoseNothing(t *testing.T) {
 	}
 	c := consumer.CachedInfo().Config
 	if c.Durable != "ingest" || c.AckPolicy != jetstream.AckExplicitPolicy || c.AckWait != time.Minute || c.MaxDeliver != -1 ||
-		c.MaxAckPending != 60_000 || c.DeliverPolicy != jetstream.DeliverAllPolicy {
+		c.MaxAckPending != 300_000 || c.DeliverPolicy != jetstream.DeliverAllPolicy {
 		t.Errorf("consumer is %+v", c)
 	}
 }

@@ -70,7 +70,7 @@ type Settings struct {
 	// Default 60 s; above the longest insert.
 	AckWait time.Duration
 	// MaxAckPending is the most messages that all workers together may hold; it
-	// must be at least three times the batch of one worker. Default 60,000.
+	// must be at least three times the batch of one worker. Default 300,000.
 	MaxAckPending int
 }
 
@@ -82,7 +82,7 @@ func DefaultSettings() Settings {
 		DuplicateWindow:       2 * time.Minute,
 		ParkedDuplicateWindow: time.Hour,
 		AckWait:               time.Minute,
-		MaxAckPending:         60_000,
+		MaxAckPending:         300_000,
 	}
 }
 
