@@ -56,7 +56,7 @@ func naive(ctx context.Context, b *bench) error {
 // naiveBatch stores the next messages and gives their number.
 func naiveBatch(ctx context.Context, conn driver.Conn, consumer jetstream.Consumer, n int) (int, error) {
 	batch, err := conn.PrepareBatch(ctx, `INSERT INTO events (account, occurred_at, rank, content_hash, id, username, entry, status,
-		session_id, ip, user_agent, service, mfa_method, device_id, request_id, reason, attributes, raw, received_at, version)`)
+		session_id, ip, user_agent, service, mfa_method, device_id, request_id, reason, attributes, outline, received_at, version)`)
 	if err != nil {
 		return 0, err
 	}
