@@ -205,6 +205,7 @@ func (l *Loop) mayAcknowledge(work context.Context, b *batch) bool {
 		if err == nil {
 			return lives
 		}
+		l.metrics.ackFailures.Inc()
 		l.log.Warn("cannot acknowledge a batch that is stored, trying again",
 			zap.Int("batch_size", b.rows()), zap.Error(err))
 		if !pause(work, back.next()) {
