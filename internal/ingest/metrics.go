@@ -81,7 +81,7 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		fetchErrors: prometheus.NewCounter(counter("fetch_errors_total",
 			"Fetches that failed.")),
 		ackFailures: prometheus.NewCounter(counter("ack_failures_total",
-			"Acknowledgements without the server's word; the messages may come again.")),
+			"Acknowledgements without the server's word, or that could not be sent yet; the messages may come again.")),
 		watermarkFailures: prometheus.NewCounter(counter("watermark_failures_total",
 			"Times that the watermark could not be measured or told.")),
 		batchMessages: prometheus.NewHistogram(histogram("batch_messages",
