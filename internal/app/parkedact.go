@@ -43,12 +43,13 @@ func checkText(key, text string, most int) error {
 	return nil
 }
 
-// check refuses a call that names no messages, or names them in two ways.
+// check refuses a call that names no messages, or names them in two ways. A
+// state chooses by itself, but may also stand beside sequences or --all.
 func (s ParkedActSettings) check(seqs []uint64) error {
 	switch {
 	case len(seqs) > 0 && (s.given() || s.All):
 		return ops.Usagef("name sequences, or a filter, not both")
-	case len(seqs) == 0 && !s.given() && !s.All:
+	case len(seqs) == 0 && !s.narrows() && !s.All:
 		return ops.Usagef("name the sequences of parked messages, or a filter as for \"loginaudit parked list\", or --all")
 	case s.given() && s.All:
 		return ops.Usagef("all: it allows no filter beside it")
@@ -95,6 +96,9 @@ func (a *parkedAct) run(seqs []uint64) error {
 	selected, err := a.choose(seqs)
 	if err != nil {
 		return a.door.reason(err)
+	}
+	if len(selected) == 0 && len(seqs) == 0 && a.s.narrows() {
+		fmt.Fprintln(a.std.Err, nothingMatches)
 	}
 	if err := a.confirm(selected, len(seqs) > 0); err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/loginaudit/loginaudit/event"
+	"github.com/loginaudit/loginaudit/internal/ingest"
 	"github.com/loginaudit/loginaudit/internal/ops"
 	"github.com/loginaudit/loginaudit/internal/stream"
 )
@@ -46,6 +48,21 @@ func (s ParkedFilterSettings) given() bool {
 	return !reflect.DeepEqual(s, ParkedFilterSettings{})
 }
 
+// narrows reports whether it leaves anything out of what is open, or chooses
+// what was settled in one way: no state but "all" takes everything.
+func (s ParkedFilterSettings) narrows() bool {
+	return s.given() || s.State != string(stream.StateOpen) && s.State != anyState
+}
+
+// parkedReasons are the reason codes for which a worker parks messages.
+func parkedReasons() []string {
+	var all []string
+	for _, r := range append(event.Reasons(), ingest.ReasonRowRefused) {
+		all = append(all, string(r))
+	}
+	return all
+}
+
 // state is the state as the stream side knows it; "" is any.
 func (s ParkedFilterSettings) state() stream.State {
 	if s.State == anyState {
@@ -59,6 +76,12 @@ func (s ParkedFilterSettings) Validate() error {
 	var errs []error
 	if s.State != anyState && !slices.Contains(stream.States(), stream.State(s.State)) {
 		errs = append(errs, fmt.Errorf("state: %q is not allowed; open, replayed, discarded or all", s.State))
+	}
+	known := parkedReasons()
+	for _, reason := range s.Reason {
+		if !slices.Contains(known, reason) {
+			errs = append(errs, fmt.Errorf("reason: %q is not allowed; one of %s", reason, strings.Join(known, ", ")))
+		}
 	}
 	for _, n := range []struct {
 		key   string

@@ -50,7 +50,7 @@ func ListParked(ctx context.Context, s ParkedListSettings, out io.Writer) error 
 	var list interface {
 		add(m stream.ParkedMessage) error
 		end() error
-	} = &parkedList{format: s.Output, withState: filter.State != stream.StateOpen, out: out}
+	} = &parkedList{format: s.Output, withState: filter.State != stream.StateOpen, narrowed: s.narrows(), out: out}
 	if s.Summary {
 		list = &parkedSummaries{format: s.Output, out: out}
 	}
@@ -69,10 +69,14 @@ func ListParked(ctx context.Context, s ParkedListSettings, out io.Writer) error 
 	return list.end()
 }
 
+// nothingMatches is told where a filter chooses no message.
+const nothingMatches = "nothing matches"
+
 // parkedList writes a list in one of the formats.
 type parkedList struct {
 	format    string
 	withState bool
+	narrowed  bool // by a filter: others may be parked
 	out       io.Writer
 	table     *tabwriter.Writer
 	all       []parkedJSON
@@ -119,6 +123,8 @@ func (l *parkedList) end() error {
 			l.all = []parkedJSON{}
 		}
 		return writeJSON(l.out, l.all, "  ")
+	case l.format == "table" && l.n == 0 && l.narrowed:
+		fmt.Fprintln(l.out, nothingMatches)
 	case l.format == "table" && l.n == 0:
 		fmt.Fprintln(l.out, "nothing is parked")
 	case l.table != nil:

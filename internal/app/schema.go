@@ -30,8 +30,10 @@ type schemaWatch struct {
 	log         *zap.Logger
 	differences prometheus.Gauge
 
-	found atomic.Pointer[error] // the last difference that was found; nil for none
-	mu    sync.Mutex            // one look at a time
+	found atomic.Pointer[error]     // the last difference that was found; nil for none
+	finds atomic.Uint64             // how many looks found one
+	clean atomic.Pointer[time.Time] // when the last look began that found none
+	mu    sync.Mutex                // one look at a time
 }
 
 // watchSchema looks once, as soon as ClickHouse answers, and then from time to
@@ -83,16 +85,19 @@ func (w *schemaWatch) look(ctx context.Context) error {
 	defer w.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, schemaLookTimeout)
 	defer cancel()
-	err, before := w.check(ctx), w.holds()
+	began, before := time.Now(), w.holds()
+	err := w.check(ctx)
 	var differ *store.DifferenceError
 	switch {
 	case errors.As(err, &differ):
 		w.found.Store(&err)
+		w.finds.Add(1) // after found: who reads the new number is held back
 		w.differences.Set(float64(len(differ.Differences)))
 		if before == nil || before.Error() != err.Error() {
 			w.log.Error("the schema is not what the migrations make: nothing is inserted until it is", zap.Error(err))
 		}
 	case err == nil:
+		w.clean.Store(&began)
 		w.found.Store(nil)
 		w.differences.Set(0)
 		if before != nil {
@@ -110,6 +115,28 @@ func (w *schemaWatch) holds() error {
 	return nil
 }
 
+// seen has the schema looked at where nobody could for so long that migrate takes
+// it that every worker has. It is asked before each insert, so the first look that
+// works lets inserts go on; a ClickHouse that is merely slow answers within the
+// bound of a look. Its error has the class of a set-up that is wrong, or passes.
+func (w *schemaWatch) seen(ctx context.Context) error {
+	if clean := w.clean.Load(); w.holds() == nil && clean != nil && time.Since(*clean) <= schemaSettles {
+		return nil
+	}
+	err := w.look(ctx)
+	switch {
+	case err == nil || w.holds() != nil:
+		return w.holds() // what was found stands
+	case store.Classify(err) == store.Stop:
+		return fmt.Errorf("look at the schema: %w", err)
+	}
+	return fmt.Errorf("look at the schema: %v", err) //nolint:errorlint // no row is at fault, whatever the class of the look's error
+}
+
+// errFoundMeanwhile is the error of an insert during which a difference was found
+// and mended again.
+var errFoundMeanwhile = errors.New("the schema was not what the migrations make while rows were inserted: they are inserted again")
+
 // guard is the sink that takes nothing while the schema is not whole.
 func (w *schemaWatch) guard(s ingest.Sink) ingest.Sink { return guardedSink{s, w} }
 
@@ -122,9 +149,10 @@ type guardedSink struct {
 // missing, its error is one that passes: whoever makes it again has the worker go
 // on.
 func (g guardedSink) Insert(ctx context.Context, b ingest.Block, from, to int, begin ingest.Begin) error {
-	if g.schema.holds() != nil {
-		_ = g.schema.look(ctx) // or what was found stands
+	if err := g.schema.seen(ctx); err != nil {
+		return err
 	}
+	finds := g.schema.finds.Load() // before holds: a find after this is in one of them
 	if err := g.schema.holds(); err != nil {
 		return err
 	}
@@ -136,9 +164,16 @@ func (g guardedSink) Insert(ctx context.Context, b ingest.Block, from, to int, b
 			return fmt.Errorf("%w (%v)", found, err) //nolint:errorlint // its class is that of the first
 		}
 	}
-	if err == nil {
-		// What was found meanwhile may have been so when the rows came.
-		return g.schema.holds()
+	if err != nil {
+		return err
 	}
-	return err
+	// What was found meanwhile may have been so when the rows came, also where it
+	// has been mended since.
+	if err := g.schema.holds(); err != nil {
+		return err
+	}
+	if g.schema.finds.Load() != finds {
+		return errFoundMeanwhile
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -93,6 +94,57 @@ func TestInsertDuringWhichADifferenceWasFoundIsRepeated(t *testing.T) {
 	}
 	if err := w.through(t); !errors.Is(err, errViewMissing) {
 		t.Errorf("error %v, want the difference", err)
+	}
+}
+
+// TestInsertDuringWhichADifferenceWasFoundAndMendedIsRepeated: its rows may have
+// come after the projection was filled, without the view.
+func TestInsertDuringWhichADifferenceWasFoundAndMendedIsRepeated(t *testing.T) {
+	w := watching()
+	w.insert = func() error {
+		w.sees = errViewMissing
+		_ = w.look(t.Context())
+		w.sees = nil
+		_ = w.look(t.Context())
+		return nil
+	}
+	if err := w.through(t); !errors.Is(err, errFoundMeanwhile) || store.Classify(err) != store.Retry {
+		t.Errorf("error %v of class %s, want that it is to be repeated", err, store.Classify(err))
+	}
+	w.insert = func() error { return nil }
+	if err := w.through(t); err != nil || w.inserts != 2 {
+		t.Errorf("error %v, %d inserts; want none and 2", err, w.inserts)
+	}
+}
+
+// TestInsertsAreHeldBackWhileNobodyCouldLookForAsLongAsMigrateWaits: a look that
+// failed is no clean one, whatever the reason, and says nothing against the rows.
+func TestInsertsAreHeldBackWhileNobodyCouldLookForAsLongAsMigrateWaits(t *testing.T) {
+	for _, c := range []struct {
+		sees error
+		want store.Class
+	}{
+		{errAway, store.Retry},
+		{&clickhouse.Exception{Code: 241}, store.Retry}, // no memory for the look
+		{&clickhouse.Exception{Code: 497}, store.Stop},
+	} {
+		w := watching()
+		if err := w.through(t); err != nil {
+			t.Fatal(err)
+		}
+		w.sees = c.sees
+		if err := w.through(t); err != nil || w.inserts != 2 {
+			t.Errorf("error %v, %d inserts; want none and 2: it was looked at just now", err, w.inserts)
+		}
+		before := time.Now().Add(-schemaSettles - time.Second)
+		w.clean.Store(&before)
+		if err := w.through(t); err == nil || store.Classify(err) != c.want || w.inserts != 2 {
+			t.Errorf("error %v of class %s, %d inserts; want one of class %s and 2", err, store.Classify(err), w.inserts, c.want)
+		}
+		w.sees = nil
+		if err := w.through(t); err != nil || w.inserts != 3 {
+			t.Errorf("error %v, %d inserts; want none and 3", err, w.inserts)
+		}
 	}
 }
 

@@ -124,5 +124,8 @@ func RunMigrate(ctx context.Context, s MigrateSettings, out io.Writer) error {
 		fmt.Fprintln(out, "nothing to apply")
 	}
 	fmt.Fprintf(out, "schema version %d\n", version)
+	if restored > 0 {
+		fmt.Fprintf(out, "workers that run notice it within %s and go on by themselves\n", schemaSettles)
+	}
 	return nil
 }

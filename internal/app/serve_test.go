@@ -85,7 +85,7 @@ func TestServe(t *testing.T) {
 				}
 			}
 		}
-		if none := s.Run(t, "", "parked", "list", "--account", "nobody"); none.Out != "nothing is parked\n" {
+		if none := s.Run(t, "", "parked", "list", "--account", "nobody"); none.Out != "nothing matches\n" {
 			t.Errorf("none: %+v", none)
 		}
 		if none := s.Run(t, "", "parked", "show", "999"); none.Status != 1 || !strings.Contains(none.Err, "999") {

@@ -73,8 +73,8 @@ func (im *importer) wait(ctx context.Context, bound time.Duration) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait: not everything can be queried yet: the API has the stream up to %d, the import ends at %d: %w",
-				seq, im.last, errors.Join(ctx.Err(), err))
+			return fmt.Errorf("wait: not everything can be queried yet: %s, the import ends at %d: %w",
+				im.ask.told(), im.last, errors.Join(ctx.Err(), err))
 		case <-ticker.C:
 		}
 	}
@@ -116,11 +116,31 @@ type watermarkQuestion struct {
 	base  string // the API's address without a path
 	token ops.Secret
 	tls   *tls.Config
+
+	answered bool   // at least once
+	last     uint64 // the sequence of the latest answer
 }
 
-// seq is the sequence up to which the API's answers have everything. The
-// question is about an account, because that is what a token opens.
+// told is how far the API was when it last answered.
+func (q *watermarkQuestion) told() string {
+	if !q.answered {
+		return "the API has not told how far it is"
+	}
+	return fmt.Sprintf("when the API last answered, it had the stream up to %d", q.last)
+}
+
+// seq asks, and keeps the answer: a later question may get none.
 func (q *watermarkQuestion) seq(ctx context.Context, account string) (uint64, error) {
+	seq, err := q.request(ctx, account)
+	if err == nil {
+		q.answered, q.last = true, seq
+	}
+	return seq, err
+}
+
+// request is the sequence up to which the API's answers have everything. The
+// question is about an account, because that is what a token opens.
+func (q *watermarkQuestion) request(ctx context.Context, account string) (uint64, error) {
 	where := q.base + "/api/v1/accounts/" + url.PathEscape(account) + "/events?limit=1"
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
 	if err != nil {

@@ -37,7 +37,7 @@ func wrongSchemas() []wrongSchema {
 				s.Exec("DROP TABLE event_ids")
 				byMigrate(s)
 			},
-			"view event_ids_view selects something else: run `loginaudit migrate`", false,
+			"view event_ids_view selects something else: see docs/operations.md, ", false,
 		},
 		{
 			"the table of a projection is missing, and no insert works",

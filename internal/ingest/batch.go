@@ -164,12 +164,11 @@ func (l *Loop) observe(b *batch, taken time.Time) {
 // for the server's word on the last of them, which comes after it has taken the
 // others. What gets lost is delivered and inserted again.
 func (l *Loop) acknowledge(work context.Context, b *batch) {
-	b.settle()
-	if b.source != l.source.Load() {
-		// The stream or its consumer was made again: what the sequences named is
-		// gone, and the words could reach other messages.
+	if !l.mayAcknowledge(work, b) {
+		b.settle()
 		return
 	}
+	b.settle()
 	last := b.rows() - 1
 	for last >= 0 && b.refused[last] != nil {
 		last--
@@ -192,5 +191,25 @@ func (l *Loop) acknowledge(work context.Context, b *batch) {
 		l.metrics.ackFailures.Inc()
 		l.log.Warn("no word on acknowledgements; the batch may be delivered again",
 			zap.Int("batch_size", b.rows()), zap.Error(err))
+	}
+}
+
+// mayAcknowledge waits until it is known whether the batch's messages are still
+// the stream's. While the server does not answer, the batch stays in hand. It
+// reports false where the stream was made again, or where there is no time left to
+// know.
+func (l *Loop) mayAcknowledge(work context.Context, b *batch) bool {
+	back := l.backoff()
+	for {
+		lives, err := l.lives(work, b.source)
+		if err == nil {
+			return lives
+		}
+		l.metrics.ackFailures.Inc()
+		l.log.Warn("cannot acknowledge a batch that is stored, trying again",
+			zap.Int("batch_size", b.rows()), zap.Error(err))
+		if !pause(work, back.next()) {
+			return false
+		}
 	}
 }

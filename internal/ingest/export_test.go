@@ -26,7 +26,7 @@ func CheckSight(before, after *jetstream.StreamInfo, consumer *jetstream.Consume
 func Looker(stream jetstream.Stream, consumer jetstream.Consumer) func(ctx context.Context, anchor Anchor) error {
 	var e eyes
 	return func(ctx context.Context, anchor Anchor) error {
-		_, err := e.look(ctx, &source{stream, consumer}, anchor)
+		_, err := e.look(ctx, newSource(stream, consumer), anchor)
 		return err
 	}
 }

@@ -12,10 +12,11 @@ import (
 // filler fetches messages of one source, decodes each at once, and fills
 // batches with them. Only its own goroutine uses it.
 type filler struct {
-	loop    *Loop
-	pull    *puller
-	decoder event.Decoder
-	stored  event.Stored // the event in hand; here, it costs no allocation
+	loop     *Loop
+	pull     *puller
+	decoder  event.Decoder
+	stored   event.Stored    // the event in hand; here, it costs no allocation
+	replaced <-chan struct{} // it is closed when the source is to be opened again
 	// batch is being filled; nil between two of them. due ends its wait for more,
 	// over tells that it has ended.
 	batch *batch
@@ -90,6 +91,8 @@ func (f *filler) fetch(ctx, failed context.Context) error {
 			if err := f.pull.overdue(now); err != nil {
 				return err
 			}
+		case <-f.replaced:
+			return errGone
 		case <-ctx.Done():
 		case <-failed.Done():
 			return nil

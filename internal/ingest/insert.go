@@ -112,7 +112,7 @@ func (l *Loop) insertSurely(work context.Context, b *batch, from, to int) error 
 // insertPortion inserts rows from the first on until the store has them, and tells
 // up to which.
 func (l *Loop) insertPortion(work context.Context, b *batch, from, to int) (end int, err error) {
-	back := l.backoff()
+	back, late := l.backoff(), 0
 	for try := 1; ; try++ {
 		end := l.portion.end(from, to)
 		err := l.insertOnce(work, b, from, end)
@@ -135,6 +135,13 @@ func (l *Loop) insertPortion(work context.Context, b *batch, from, to int) (end 
 		case TooLarge:
 			l.portion.tooLarge(end - from)
 		case Retry, Unknown:
+			// Once may be a stall; twice, and so many rows may be too many for a slow
+			// store: as often as before they would never get in.
+			if errors.Is(err, context.DeadlineExceeded) {
+				if late++; late%2 == 0 {
+					l.portion.tooLarge(end - from)
+				}
+			}
 		}
 		l.inserting.is(fmt.Errorf("insert batch: %w", err))
 		l.log.Warn("cannot insert batch, trying again",

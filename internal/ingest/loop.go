@@ -62,6 +62,34 @@ func (t *trouble) err() error {
 type source struct {
 	stream   jetstream.Stream
 	consumer jetstream.Consumer
+	created  time.Time // the stream's, by which it is told from its successor
+	replaced chan struct{}
+	once     sync.Once
+}
+
+func newSource(stream jetstream.Stream, consumer jetstream.Consumer) *source {
+	return &source{stream: stream, consumer: consumer, created: stream.CachedInfo().Created, replaced: make(chan struct{})}
+}
+
+// lives reports whether the source's stream is there still, and not another of
+// its name: the server takes an acknowledgement by the sequence alone, and what a
+// stream that was made again has under it is another message. Where it is another,
+// the source is opened again.
+func (l *Loop) lives(ctx context.Context, src *source) (bool, error) {
+	if src != l.source.Load() {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	info, err := src.stream.Info(ctx)
+	switch {
+	case err == nil && info.Created.Equal(src.created):
+		return true, nil
+	case err == nil, notFound(err):
+		src.once.Do(func() { close(src.replaced) })
+		return false, nil
+	}
+	return false, fmt.Errorf("look at the stream: %w", err)
 }
 
 // idleWait bounds one waiting for a first message, and with it the time that a
@@ -245,7 +273,7 @@ func (l *Loop) open(ctx context.Context) (*source, error) {
 		stream, consumer, err := l.config.Open(ctx)
 		switch {
 		case err == nil:
-			src := &source{stream, consumer}
+			src := newSource(stream, consumer)
 			l.source.Store(src)
 			l.fetching.ok()
 			return src, nil
@@ -270,7 +298,7 @@ func (l *Loop) consume(ctx, failed context.Context, src *source) error {
 		return fmt.Errorf("open source: %w", err)
 	}
 	defer pull.close()
-	f := &filler{loop: l, pull: pull}
+	f := &filler{loop: l, pull: pull, replaced: src.replaced}
 	back := l.backoff()
 	for ctx.Err() == nil {
 		began := time.Now()

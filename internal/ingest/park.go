@@ -71,8 +71,13 @@ func (l *Loop) park(work context.Context, all []refused) {
 		asked[i] = Invalid{r.message, r.reason}
 	}
 	told := make(tally)
-	for i, err := range l.config.Park(ctx, asked) {
-		l.parked(all[i], err, told)
+	confirmed := l.config.Park(ctx, asked)
+	src := l.source.Load()
+	if lives, err := l.lives(work, src); err != nil || !lives {
+		src = nil // nothing is acknowledged; it is delivered again, and parked once
+	}
+	for i, err := range confirmed {
+		l.parked(all[i], err, src, told)
 		l.inHand.drop(all[i].message)
 	}
 	told.log(l.log)
@@ -80,8 +85,9 @@ func (l *Loop) park(work context.Context, all []refused) {
 	l.progressed()
 }
 
-// parked settles a message that was to be parked.
-func (l *Loop) parked(r refused, err error, told tally) {
+// parked settles a message that was to be parked, where it is of the source that
+// lives.
+func (l *Loop) parked(r refused, err error, lives *source, told tally) {
 	code := reasonLabel(r.reason)
 	if err != nil {
 		told.add(code, r.message.seq, err)
@@ -92,8 +98,8 @@ func (l *Loop) parked(r refused, err error, told tally) {
 	told.add(code, r.message.seq, nil)
 	l.metrics.parked.WithLabelValues(code).Inc()
 	l.metrics.events.WithLabelValues(resultParked).Inc()
-	if r.message.source != l.source.Load() {
-		return // see batch.acknowledge
+	if r.message.source != lives {
+		return // see Loop.lives
 	}
 	if err := r.message.Ack(); err != nil {
 		l.metrics.ackFailures.Inc()

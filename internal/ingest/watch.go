@@ -48,7 +48,7 @@ func (w *watch) surround(c *Config) {
 		defer w.beat()
 		stream, consumer, err := open(ctx)
 		if err == nil {
-			w.begin(ctx, c, &source{stream, consumer})
+			w.begin(ctx, c, newSource(stream, consumer))
 		}
 		return stream, consumer, err
 	}

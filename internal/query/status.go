@@ -140,7 +140,8 @@ type ConsumerStatus struct {
 	Redelivered uint64 `json:"redelivered"`
 }
 
-// ParkedStatus is the stream of parked messages.
+// ParkedStatus is the stream of parked messages. A worker asks for it every 5 s
+// at most, so it may be up to 5 s older than the report that brings it.
 type ParkedStatus struct {
 	// Messages are there; Open of them wait for a decision, null where that is
 	// not known.

@@ -32,13 +32,16 @@ type RestoreConfig struct {
 	// Settle is how long to wait, where something is missing, until every worker
 	// has noticed: what one inserts meanwhile it then inserts again.
 	Settle time.Duration
+	// Drain is how long to wait for inserts into events that began before the views
+	// were made; 0 is for 2 minutes. Then the error wraps [ErrInsertsUnderWay].
+	Drain time.Duration
 	// Tell is told each step when it is done, such as "made view attempts_view".
 	Tell func(step string, took time.Duration)
 }
 
 // ErrNotRestorable is the error of a schema in which something else is wrong
 // than that a view or a projection is missing.
-var ErrNotRestorable = errors.New(`only views and projections that are missing can be made again (docs/operations.md, "Views and tables that are missing or wrong")`)
+var ErrNotRestorable = errors.New("only views and projections that are missing can be made again (" + remedies + ")")
 
 // Restore makes the tables and views again that are missing, and fills every
 // projection concerned from the events; it changes nothing when nothing is
@@ -88,7 +91,10 @@ func (r *restorer) restore(ctx context.Context) error {
 	if err := r.make(ctx, missing); err != nil {
 		return err
 	}
-	if err := r.fillAll(ctx); err != nil {
+	if err := r.drain(ctx); err != nil {
+		return err
+	}
+	if err := r.fillAll(ctx, want); err != nil {
 		return err
 	}
 	return r.exec(ctx, "DROP TABLE IF EXISTS "+restoring+" SYNC")
@@ -174,8 +180,10 @@ func made(name string) string {
 	return ""
 }
 
-// fillAll fills the projections that are noted, or all.
-func (r *restorer) fillAll(ctx context.Context) error {
+// fillAll fills the projections that are noted, or all. It looks at the views of
+// the migrations only: an operator's own views are none of its business, and what
+// they write may not bear to be written twice.
+func (r *restorer) fillAll(ctx context.Context, want []object) error {
 	have, err := r.db.objects(ctx)
 	if err != nil {
 		return err
@@ -184,14 +192,20 @@ func (r *restorer) fillAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, o := range have {
-		if view := viewInto(have, o.Name); view != nil && (r.Refill || slices.Contains(noted, o.Name)) {
-			began := time.Now()
-			if err := r.fill(ctx, *view); err != nil {
-				return err
-			}
-			r.Tell("filled "+o.String()+" from the events", time.Since(began))
+	for _, view := range want {
+		if !view.isView() || !r.Refill && !slices.Contains(noted, view.Target) {
+			continue
 		}
+		at := slices.IndexFunc(have, func(o object) bool { return o.Name == view.Name })
+		if at < 0 {
+			return fmt.Errorf("fill table %s: %s is missing again", view.Target, view)
+		}
+		view.outputs = have[at].outputs
+		began := time.Now()
+		if err := r.fill(ctx, view); err != nil {
+			return err
+		}
+		r.Tell("filled table "+view.Target+" from the events", time.Since(began))
 	}
 	return nil
 }

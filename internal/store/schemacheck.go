@@ -70,7 +70,10 @@ type DifferenceError struct{ Differences []Difference }
 // mostTold is how many differences an error names.
 const mostTold = 5
 
-// Error names the differences and the command that helps.
+// remedies is where the operator finds what helps against each difference.
+const remedies = `docs/operations.md, "Views and tables that are missing or wrong"`
+
+// Error names the differences and what helps.
 func (e *DifferenceError) Error() string {
 	told := make([]string, 0, mostTold+1)
 	for i, d := range e.Differences {
@@ -80,7 +83,23 @@ func (e *DifferenceError) Error() string {
 		}
 		told = append(told, d.String())
 	}
-	return strings.Join(told, "; ") + ": run `loginaudit migrate`"
+	return strings.Join(told, "; ") + ": " + e.remedy()
+}
+
+// remedy is what helps against all of them. Where one thing is wrong that Restore
+// leaves alone, it does nothing about the others either.
+func (e *DifferenceError) remedy() string {
+	remedy := "a `loginaudit migrate` that runs ends this; if it was interrupted, run it again, or restart `loginaudit serve`"
+	for _, d := range e.Differences {
+		switch {
+		case d.Object == "table "+restoring:
+		case !d.Missing || d.Object == "table events":
+			return "see " + remedies
+		default:
+			remedy = "run `loginaudit migrate`, or restart `loginaudit serve`"
+		}
+	}
+	return remedy
 }
 
 // CheckTables returns a [*DifferenceError] unless every table and view of the

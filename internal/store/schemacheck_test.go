@@ -150,7 +150,7 @@ func TestWhatAnOperatorMayTuneAndAddIsNoDifference(t *testing.T) {
 	}
 }
 
-func TestDifferencesNameTheCommandAndAreNotEndless(t *testing.T) {
+func TestDifferencesAreNotEndless(t *testing.T) {
 	db := openDatabase(t)
 	for _, table := range db.tables(t) {
 		db.exec(t, "DROP TABLE "+table)
@@ -160,8 +160,38 @@ func TestDifferencesNameTheCommandAndAreNotEndless(t *testing.T) {
 		t.Fatal("no error, want one")
 	}
 	text := err.Error()
-	if strings.Count(text, " is missing") != 5 || !strings.Contains(text, "; and 9 more: run `loginaudit migrate`") {
+	if strings.Count(text, " is missing") != 5 || !strings.Contains(text, "; and 9 more: ") {
 		t.Errorf("the error is %q", text)
+	}
+}
+
+// TestDifferencesNameWhatHelpsAgainstAllOfThem: migrate does nothing where one of
+// them is more than something missing.
+func TestDifferencesNameWhatHelpsAgainstAllOfThem(t *testing.T) {
+	const (
+		run  = "run `loginaudit migrate`, or restart `loginaudit serve`"
+		wait = "a `loginaudit migrate` that runs ends this; if it was interrupted, run it again, or restart `loginaudit serve`"
+		read = `see docs/operations.md, "Views and tables that are missing or wrong"`
+	)
+	missing := store.Difference{Object: "view attempts_view", Missing: true, What: "is missing"}
+	wrong := store.Difference{Object: "view accounts_view", What: "selects something else"}
+	events := store.Difference{Object: "table events", Missing: true, What: "is missing"}
+	filled := store.Difference{Object: "table restoring", What: "is there"}
+	for _, c := range []struct {
+		differences []store.Difference
+		want        string
+	}{
+		{[]store.Difference{missing}, run},
+		{[]store.Difference{missing, filled}, run},
+		{[]store.Difference{filled}, wait},
+		{[]store.Difference{wrong}, read},
+		{[]store.Difference{events}, read},
+		{[]store.Difference{missing, wrong, filled}, read},
+	} {
+		err := &store.DifferenceError{Differences: c.differences}
+		if text := err.Error(); !strings.HasSuffix(text, ": "+c.want) {
+			t.Errorf("the error is %q, want that it ends with %q", text, c.want)
+		}
 	}
 }
 
