@@ -68,18 +68,17 @@ func (db *DB) spanOf(ctx context.Context, account string, q query.HistogramQuest
 		if err := rows.Scan(&n, &first, &last); err != nil {
 			return err
 		}
-		end := q.Now
-		if n > 0 && !last.Before(end) {
-			end = last.Add(time.Microsecond)
-		}
-		if n == 0 {
-			first = end
+		if r.End.IsZero() {
+			r.End = q.Now
+			if n > 0 && !last.Before(q.Now) {
+				r.End = last.Add(time.Microsecond)
+			}
 		}
 		if r.Start.IsZero() {
 			r.Start = first
-		}
-		if r.End.IsZero() {
-			r.End = end
+			if n == 0 {
+				r.Start = r.End // no bars
+			}
 		}
 		return nil
 	})
