@@ -180,6 +180,7 @@ var usersTemplate = parseTemplate("users.xml", `<clickhouse>
       <timeout_before_checking_execution_speed>0</timeout_before_checking_execution_speed>
       <max_rows_to_read>2000000000</max_rows_to_read>
       <max_result_rows>2000000</max_result_rows>
+      <do_not_merge_across_partitions_select_final>1</do_not_merge_across_partitions_select_final>
       <max_ast_depth>1000</max_ast_depth>
       <constraints>
         <log_comment><changeable_in_readonly/></log_comment>

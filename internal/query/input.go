@@ -192,15 +192,18 @@ func (in *input) method(name string) *string {
 	return value
 }
 
-func (in *input) limit() int {
-	value, ok := in.one("limit")
+func (in *input) limit() int { return in.number("limit", DefaultLimit, MaxLimit) }
+
+// number reads a number from 1 to most.
+func (in *input) number(name string, otherwise, most int) int {
+	value, ok := in.one(name)
 	if !ok {
-		return DefaultLimit
+		return otherwise
 	}
 	n, err := strconv.Atoi(value)
-	if err != nil || n < 1 || n > MaxLimit || strconv.Itoa(n) != value {
-		in.fail("limit", shown(value)+" is not a number in the range")
-		return DefaultLimit
+	if err != nil || n < 1 || n > most || strconv.Itoa(n) != value {
+		in.fail(name, shown(value)+" is not a number in the range")
+		return otherwise
 	}
 	return n
 }

@@ -24,6 +24,12 @@ func (r route) allowed() string {
 	return strings.Join(r.names, ", ")
 }
 
+// eventParameters say which events are meant.
+var eventParameters = []string{
+	"start", "end", "tz", "status", "entry", "kind", "outcome", "username", "ip",
+	"session_id", "service", "mfa_method", "q",
+}
+
 // The questions of the contract, §4.
 var (
 	usersRoute = route{"users", []string{
@@ -35,16 +41,15 @@ var (
 		"start", "end", "tz", "status", "entry", "outcome", "state", "ip", "as_of",
 		"limit", "cursor", "order",
 	}}
-	eventsRoute = route{"events", []string{
-		"start", "end", "tz", "status", "entry", "kind", "outcome", "username", "ip",
-		"session_id", "service", "mfa_method", "q", "limit", "cursor", "order",
-	}}
+	eventsRoute     = route{"events", slices.Concat(eventParameters, []string{"limit", "cursor", "order"})}
 	userEventsRoute = route{"user events", []string{
 		"start", "end", "tz", "status", "entry", "kind", "outcome", "ip",
 		"session_id", "service", "mfa_method", "q", "limit", "cursor", "order",
 	}}
-	eventRoute   = route{"event", []string{"stream_seq"}}
-	noParameters = route{name: "no parameters"}
+	histogramRoute = route{"histogram", slices.Concat(eventParameters, []string{"interval"})}
+	facetsRoute    = route{"facets", slices.Concat(eventParameters, []string{"fields", "top"})}
+	eventRoute     = route{"event", []string{"stream_seq"}}
+	noParameters   = route{name: "no parameters"}
 )
 
 // parameter is what is common to a parameter wherever it is taken.
@@ -78,6 +83,9 @@ var parameters = map[string]parameter{
 	"sort":              {allowed: "username, last_login, last_logout; - in front for descending"},
 	"order":             {allowed: "desc, asc"},
 	"limit":             {allowed: fmt.Sprintf("1 to %d", MaxLimit)},
+	"interval":          {allowed: list(Intervals())},
+	"fields":            {many: true, allowed: list(Facets())},
+	"top":               {allowed: fmt.Sprintf("1 to %d", MaxTop)},
 	"cursor":            {allowed: "the next_cursor of the page before, with the same path and filters"},
 }
 

@@ -68,7 +68,20 @@ func ParseEvents(v url.Values, a Asked) (EventFilter, Cursors, error) {
 		r = userEventsRoute
 	}
 	in := open(r, v, a)
-	f := EventFilter{
+	f := in.events()
+	f.Order = choice(in, "order", orders(), Descending)
+	f.Limit = in.limit()
+	f.After = after(in, decodeEventPosition)
+	if a.Username != nil {
+		f.Username = a.Username
+	}
+	return f, in.cursors(), in.err()
+}
+
+// events reads which events are meant: the same parameters wherever events are
+// listed, counted, exported or followed.
+func (in *input) events() EventFilter {
+	return EventFilter{
 		Range:     in.timeRange("start", "end"),
 		Statuses:  statuses(in),
 		Entries:   entries(in),
@@ -80,14 +93,27 @@ func ParseEvents(v url.Values, a Asked) (EventFilter, Cursors, error) {
 		MFAMethod: in.method("mfa_method"),
 		IP:        in.prefix("ip"),
 		Text:      in.text("q"),
-		Order:     choice(in, "order", orders(), Descending),
-		Limit:     in.limit(),
-		After:     after(in, decodeEventPosition),
 	}
-	if a.Username != nil {
-		f.Username = a.Username
+}
+
+// ParseHistogram reads the parameters of GET /histogram.
+func ParseHistogram(v url.Values, a Asked) (HistogramQuestion, error) {
+	in := open(histogramRoute, v, a)
+	q := HistogramQuestion{
+		Filter: in.events(), Interval: choice(in, "interval", Intervals(), ""),
+		Zone: in.clock.zone, Now: in.clock.now,
 	}
-	return f, in.cursors(), in.err()
+	return q, in.err()
+}
+
+// ParseFacets reads the parameters of GET /facets.
+func ParseFacets(v url.Values, a Asked) (FacetsQuestion, error) {
+	in := open(facetsRoute, v, a)
+	q := FacetsQuestion{Filter: in.events(), Fields: many(in, "fields", Facets()), Top: in.number("top", DefaultTop, MaxTop)}
+	if len(q.Fields) == 0 {
+		q.Fields = Facets()
+	}
+	return q, in.err()
 }
 
 // ParseEvent reads the parameters of GET /events/{id}; the id is the path's.

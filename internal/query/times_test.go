@@ -11,7 +11,7 @@ import (
 // noon is the now of the tests, in the middle of Europe's winter time.
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 123456000, time.UTC)
 
-func zone(t testing.TB, name string) *time.Location {
+func zone(t rapid.TB, name string) *time.Location {
 	t.Helper()
 	z, err := time.LoadLocation(name)
 	if err != nil {

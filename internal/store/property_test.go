@@ -223,6 +223,9 @@ func compareEvents(rt *rapid.T, db *store.DB, plain *oracle.Oracle, events []eve
 		}
 	}
 	sameJSON(rt, "events", forgetIngestion(got), want)
+	f.After = nil
+	compareHistogram(rt, db, plain, account, f)
+	compareFacets(rt, db, plain, account, f)
 }
 
 // forgetIngestion clears the one column that is no function of the messages.

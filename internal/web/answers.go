@@ -190,3 +190,41 @@ func writeBody(w http.ResponseWriter, status int, contentType string, body []byt
 	w.WriteHeader(status)
 	_, _ = w.Write(body) //nolint:gosec // HTML comes from html/template only; nosniff keeps the rest from being taken for it
 }
+
+func (s *Server) histogram(w http.ResponseWriter, r *http.Request) error {
+	q, err := s.question(r)
+	if err != nil {
+		return err
+	}
+	ask, err := query.ParseHistogram(q.values, q.asked)
+	if err != nil {
+		return err
+	}
+	h, err := s.store.Histogram(r.Context(), q.account(), ask)
+	if err != nil {
+		return fmt.Errorf("count events over time: %w", err)
+	}
+	h.Buckets = list(h.Buckets)
+	return writeJSON(w, h)
+}
+
+func (s *Server) facets(w http.ResponseWriter, r *http.Request) error {
+	q, err := s.question(r)
+	if err != nil {
+		return err
+	}
+	ask, err := query.ParseFacets(q.values, q.asked)
+	if err != nil {
+		return err
+	}
+	answer, err := s.store.Facets(r.Context(), q.account(), ask)
+	if err != nil {
+		return fmt.Errorf("count events by fields: %w", err)
+	}
+	facets := make(map[query.Facet][]query.FacetValue, len(answer.Facets))
+	for field, values := range answer.Facets {
+		facets[field] = list(values)
+	}
+	answer.Facets = facets
+	return writeJSON(w, answer)
+}

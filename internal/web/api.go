@@ -33,6 +33,8 @@ func (s *Server) accountRoutes() []accountRoute {
 		{"/users/{username}/events", access.SecurityRead, s.userEvents},
 		{"/events", access.SecurityRead, s.events},
 		{"/events/{id}", access.SecurityRead, s.event},
+		{"/histogram", access.SecurityRead, s.histogram},
+		{"/facets", access.SecurityRead, s.facets},
 	}
 }
 

@@ -88,6 +88,14 @@ func (s *plainStore) Attempts(_ context.Context, account string, f query.Attempt
 	return p, s.broken
 }
 
+func (s *plainStore) Histogram(_ context.Context, account string, q query.HistogramQuestion) (query.Histogram, error) {
+	return s.Oracle.Histogram(account, q)
+}
+
+func (s *plainStore) Facets(_ context.Context, account string, q query.FacetsQuestion) (query.FacetAnswer, error) {
+	return s.Oracle.Facets(account, q), nil
+}
+
 func (s *plainStore) Events(_ context.Context, account string, f query.EventFilter) (query.EventPage, error) {
 	rows, last := paged(s.Oracle.Events(account, f), f.Limit, func(e query.Event) bool {
 		return f.After != nil && e.Hash == f.After.Hash

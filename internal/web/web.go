@@ -47,6 +47,11 @@ type EventStore interface {
 	// Event is everything about the events of one id;
 	// query.ErrNotFound where there is none.
 	Event(ctx context.Context, account string, q query.EventQuestion) (query.EventDetails, error)
+	// Histogram counts events over time. An interval that makes too many bars is
+	// a [query.InvalidError].
+	Histogram(ctx context.Context, account string, q query.HistogramQuestion) (query.Histogram, error)
+	// Facets counts events by the values of fields.
+	Facets(ctx context.Context, account string, q query.FacetsQuestion) (query.FacetAnswer, error)
 }
 
 // StatusStore answers questions about all of the store.

@@ -44,6 +44,8 @@ type shapes struct {
 	details query.EventDetails
 	history query.AttemptPage
 	status  query.Status
+	bars    query.Histogram
+	facets  query.FacetAnswer
 }
 
 func (s *shapes) ask(ctx context.Context, what ...any) error {
@@ -77,6 +79,14 @@ func (s *shapes) UserEvents(ctx context.Context, account string, f query.EventFi
 
 func (s *shapes) Event(ctx context.Context, account string, q query.EventQuestion) (query.EventDetails, error) {
 	return s.details, s.ask(ctx, account, q.ID, q.Now)
+}
+
+func (s *shapes) Histogram(ctx context.Context, account string, q query.HistogramQuestion) (query.Histogram, error) {
+	return s.bars, s.ask(ctx, account, q)
+}
+
+func (s *shapes) Facets(ctx context.Context, account string, q query.FacetsQuestion) (query.FacetAnswer, error) {
+	return s.facets, s.ask(ctx, account, q)
 }
 
 func (s *shapes) Accounts(ctx context.Context) ([]string, error) {
@@ -262,7 +272,22 @@ func TestAnswersHaveTheShapeOfTheContract(t *testing.T) {
 		Event: raw, Versions: []query.RawEvent{raw, raw}, Attempt: someAttempt(),
 		AttemptEvents: []query.Event{someEvent("e-1")}, Watermark: someWatermark(),
 	}
+	s.shapes.bars = query.Histogram{
+		Interval:  "1h",
+		Buckets:   []query.Bar{{Start: query.At(now), End: query.At(now.Add(time.Hour)), Total: 6, Success: 3, Failure: 2, Pending: 1}},
+		Watermark: someWatermark(),
+	}
+	s.shapes.facets = query.FacetAnswer{
+		Facets: map[query.Facet][]query.FacetValue{
+			query.FacetStatus:   {{Value: event.Status(1), Name: event.Status(1).Name(), Count: 4}},
+			query.FacetUsername: {{Value: "bob", Count: 3}, {Count: 2}},
+			query.FacetIP:       nil,
+		},
+		Others: map[query.Facet]uint64{query.FacetStatus: 2, query.FacetUsername: 1}, Total: 6, Watermark: someWatermark(),
+	}
 	for name, target := range map[string]string{
+		"histogram":   acme + "/histogram",
+		"facets":      acme + "/facets",
 		"users":       acme + "/users",
 		"user":        acme + "/users/bob",
 		"attempts":    acme + "/users/bob/attempts",
@@ -289,6 +314,8 @@ func TestAnswersWithoutRowsAreEmptyListsNeverNull(t *testing.T) {
 		"empty_attempts": acme + "/users/bob/attempts",
 		"empty_events":   acme + "/events",
 		"empty_event":    acme + "/events/e-1",
+		"empty_bars":     acme + "/histogram",
+		"empty_facets":   acme + "/facets",
 	} {
 		t.Run(name, func(t *testing.T) { golden(t, s.get(target), name) })
 	}
