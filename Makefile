@@ -16,8 +16,13 @@ DEMO_FLAGS ?=
 # How long "make chaos" breaks things, and what decides how; empty: drawn anew.
 CHAOS_DURATION ?= 3m
 SEED      ?=
-# What "make bench-ingest" is told besides.
+# What "make bench-ingest" and "make bench-query" are told besides.
 BENCH_FLAGS ?=
+# "make bench-query": how many events, where they stay (empty: nowhere), and
+# whether PostgreSQL is asked too.
+EVENTS    ?= $(if $(POSTGRES),10000000,20000000)
+BENCH_DIR ?=
+POSTGRES  ?=
 FUZZTIME  ?= 30s
 BENCHTIME ?= 1s
 BENCH     ?= .
@@ -26,7 +31,7 @@ PKG       ?= ./...
 LINT     := $(GO) tool -modfile=internal/tools/go.mod golangci-lint
 BINARIES := bin/ingest bin/query bin/loginaudit
 
-.PHONY: help run demo test build check chaos fmt vet lint deps bench bench-ingest fuzz clean engine browser compiler $(BINARIES)
+.PHONY: help run demo test build check chaos fmt vet lint deps bench bench-ingest bench-query fuzz clean engine browser compiler postgres $(BINARIES)
 
 help: ## Explain the commands
 	@echo "loginaudit - who logged in, when, how and from where"
@@ -76,6 +81,9 @@ bench: engine ## Run the benchmarks (PKG=./event BENCH=Decode BENCHTIME=1s)
 bench-ingest: engine ## Measure the way in: ceiling, drain, naive worker, live, import (BENCH_FLAGS="-run drain")
 	@$(GO) run ./internal/ingestbench $(BENCH_FLAGS)
 
+bench-query: engine $(if $(POSTGRES),postgres) ## Measure the questions at EVENTS (20M), kept in BENCH_DIR=DIR; POSTGRES=1 beside PostgreSQL
+	@$(GO) run ./internal/querybench -events $(EVENTS) $(if $(BENCH_DIR),-dir "$(BENCH_DIR)") $(if $(POSTGRES),-postgres) $(BENCH_FLAGS)
+
 fuzz: ## Run every fuzz test for FUZZTIME (30s) each
 	@for dir in $$($(GO) list -f '{{.Dir}}' $(PKG)); do \
 	  for name in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go 2>/dev/null | sed 's/func //' || true); do \
@@ -99,3 +107,6 @@ browser: ## Install the browser that the tests of the page drive, when it is mis
 
 compiler:
 	@./internal/tools/need.sh compiler
+
+postgres:
+	@./internal/tools/need.sh postgres

@@ -30,12 +30,15 @@ var siblings = []siblingRule{
 	{"event", nil, "auth services import it: it must cost them nothing"},
 	{"schema", nil, "it only embeds the files beside it"},
 	{"publish", []string{"event"}, "auth services import it: nothing internal may leak into their builds"},
+	{"client", []string{"event"}, "programs of others import it: standard library and event only, nothing internal"},
 	{"internal/stream", []string{"event"}, "the JetStream side knows neither who writes nor who reads"},
 	{"internal/ingest", []string{"event"}, "the loop writes to its Sink and parks by a function, so each can be broken on purpose in tests"},
 	{"internal/query", []string{"event"}, "a question is neither SQL nor HTTP"},
 	{"internal/store", []string{"event", "internal/query", "schema"}, "it is the only package that knows ClickHouse, and knows nothing else"},
+	{"internal/tail", []string{"internal/query"}, "the tail follows whatever tells it what arrived, and hands it to whoever asks"},
 	{"internal/access", []string{"event"}, "rights are decided without knowing how a question came or is answered"},
-	{"internal/web", []string{"event", "internal/query", "internal/access", "schema"}, "the page asks through interfaces of its own"},
+	{"internal/export", []string{"event", "internal/query"}, "an encoder knows neither where events come from nor who reads them"},
+	{"internal/web", []string{"event", "internal/query", "internal/access", "internal/export", "schema"}, "the page asks through interfaces of its own"},
 	{"internal/engine", nil, "the embedded servers know nothing of what runs on them"},
 	{"internal/ops", nil, "settings, health and shutdown know no domain"},
 	{"internal/emit", []string{"event", "publish"}, "made-up traffic comes the way real traffic does"},
@@ -45,6 +48,8 @@ var siblings = []siblingRule{
 	{"internal/uitest", nil, "tests only: it knows the browser and nothing of the page"},
 	{"internal/faults", []string{"*"}, "tests only: it runs the whole system and breaks it"},
 	{"internal/ingestbench", []string{"*"}, "it measures the whole way in, with the parts as they are"},
+	{"internal/querybench", []string{"*"}, "it measures the whole way out, with the parts as they are"},
+	{"internal/apicheck", []string{"schema"}, "tests only: it knows the document of the API and nothing of who answers"},
 	{"internal/oracle", []string{"event", "internal/query"}, "tests only: a second reading of the contract must share no code with the first"},
 	{"internal/e2e", []string{"*"}, "tests only"},
 	{"cmd/ingest", []string{"internal/app", "internal/ops"}, "commands are thin: wiring is internal/app's"},
@@ -61,27 +66,32 @@ var forbidden = []struct {
 }{
 	{
 		[]string{"github.com/nats-io"},
-		[]string{"internal/store", "internal/web", "internal/query", "internal/access", "schema", "internal/ops"}, nil,
+		[]string{"internal/store", "internal/tail", "internal/web", "internal/query", "internal/access", "internal/export", "schema", "internal/ops"}, nil,
 		"only the way in speaks NATS",
 	},
 	{
 		[]string{"github.com/nats-io/nats-server"},
-		nil, []string{"internal/engine", "internal/testserver", "internal/app", "cmd/loginaudit", "cmd/ingest", "cmd/query", "internal/e2e", "internal/faults", "internal/ingestbench"},
+		nil, []string{"internal/engine", "internal/testserver", "internal/app", "cmd/loginaudit", "cmd/ingest", "cmd/query", "internal/e2e", "internal/faults", "internal/ingestbench", "internal/querybench"},
 		"the embedded server belongs to the engine",
 	},
 	{
 		[]string{"github.com/ClickHouse", "github.com/pressly/goose"},
-		[]string{"publish", "internal/stream", "internal/ingest", "internal/web", "internal/query", "internal/access", "internal/ops", "internal/emit", "schema"}, nil,
+		[]string{"publish", "internal/stream", "internal/ingest", "internal/tail", "internal/web", "internal/query", "internal/access", "internal/export", "internal/ops", "internal/emit", "schema"}, nil,
 		"only store (and the engine's own probe) speaks to ClickHouse",
 	},
 	{
 		[]string{"github.com/spf13", "github.com/knadh/koanf"},
-		nil, []string{"internal/ops", "internal/app", "cmd/loginaudit", "cmd/ingest", "cmd/query", "internal/testserver", "internal/e2e", "internal/faults", "internal/ingestbench"},
+		nil, []string{"internal/ops", "internal/app", "cmd/loginaudit", "cmd/ingest", "cmd/query", "internal/testserver", "internal/e2e", "internal/faults", "internal/ingestbench", "internal/querybench"},
 		"flags and settings end where the commands end",
 	},
 	{
+		[]string{"github.com/getkin/kin-openapi"},
+		nil, []string{"internal/apicheck"},
+		"the document of the API is checked in tests only",
+	},
+	{
 		[]string{"github.com/go-chi"},
-		nil, []string{"internal/web", "internal/app", "cmd/loginaudit", "cmd/ingest", "cmd/query", "internal/testserver", "internal/e2e", "internal/faults", "internal/ingestbench"},
+		nil, []string{"internal/web", "internal/app", "cmd/loginaudit", "cmd/ingest", "cmd/query", "internal/testserver", "internal/e2e", "internal/faults", "internal/ingestbench", "internal/querybench"},
 		"routes are web's",
 	},
 }
@@ -154,6 +164,15 @@ func TestImportsOfEventAreStandardLibraryOnly(t *testing.T) {
 	}
 }
 
+func TestImportsOfClientAreStandardLibraryAndEventOnly(t *testing.T) {
+	all := packages(t)
+	for _, imported := range all[module+"client"].Imports {
+		if !all[imported].Standard && imported != module+"event" {
+			t.Errorf("client imports %s: programs of others import client, it must cost them nothing", imported)
+		}
+	}
+}
+
 func TestImportsReachNoForbiddenModule(t *testing.T) {
 	all := packages(t)
 	for _, rule := range forbidden {
@@ -194,7 +213,7 @@ func reach(all map[string]pkg, p pkg, what []string) []string {
 // internal/faults is test support itself, made of other test support.
 func TestImportsOfTestSupportAreInTestsOnly(t *testing.T) {
 	for path, p := range packages(t) {
-		for _, support := range []string{"internal/testserver", "internal/testsystem", "internal/uitest", "internal/oracle", "internal/faults"} {
+		for _, support := range []string{"internal/testserver", "internal/testsystem", "internal/uitest", "internal/oracle", "internal/faults", "internal/apicheck"} {
 			if strings.HasPrefix(path, module) && p.name() != "internal/faults" && slices.Contains(p.Imports, module+support) {
 				t.Errorf("%s imports %s outside of its tests", p.name(), support)
 			}

@@ -13,3 +13,9 @@ var EventV1 []byte
 //
 //go:embed codes.csv
 var Codes []byte
+
+// OpenAPI is the contract of the HTTP API (OpenAPI 3.1), in YAML, as it is served
+// at /api/v1/openapi.yaml.
+//
+//go:embed openapi.yaml
+var OpenAPI []byte

@@ -52,6 +52,7 @@ made-up log-ins to look at. Every flag is a LOGINAUDIT_* variable too, and a
 key of the --config file: --http-addr is LOGINAUDIT_HTTP_ADDR and "addr" under
 "http". Exit status: 0 done, 1 failed, 2 called wrongly.`,
 	},
+		usersCommand(), userCommand(), historyCommand(), eventsCommand(), sessionsCommand(), eventCommand(), exportCommand(), tailCommand(),
 		serveCommand(), migrateCommand(), streamsCommand(), importCommand(), emitCommand(), parkedCommand(), nkeyCommand(), healthCommand(),
 		settingsCommand("serve", DefaultServe()), versionCommand(),
 	)

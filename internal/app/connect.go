@@ -44,12 +44,16 @@ func (s TLSSettings) clientTLS() (*tls.Config, error) {
 	return config, nil
 }
 
+// watermarkAge is how old the watermark of an answer may be.
+const watermarkAge = 100 * time.Millisecond
+
 // config is the store's view of the settings.
 func (s ClickHouseSettings) config(sessionLimit time.Duration) (store.Config, error) {
 	config := store.Config{
 		Addr: s.Addr, Database: s.Database,
 		Username: s.Username, Password: s.Password.Reveal(),
 		SessionLimit: sessionLimit,
+		WatermarkAge: watermarkAge,
 	}
 	if s.TLS {
 		var err error

@@ -13,6 +13,7 @@ import (
 	"github.com/loginaudit/loginaudit/internal/ops"
 	"github.com/loginaudit/loginaudit/internal/store"
 	"github.com/loginaudit/loginaudit/internal/stream"
+	"github.com/loginaudit/loginaudit/internal/tail"
 	"github.com/loginaudit/loginaudit/internal/web"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -165,8 +166,12 @@ func (p *process) query(ctx context.Context, db *store.DB, token access.AdminTok
 		return nil, err
 	}
 	auth := access.New(access.Config{Token: token, SecureCookies: h.SecureCookies})
+	following, err := tail.New(tail.Config{Source: db, Log: p.log.With(zap.String("component", "tail")), Registerer: p.registry})
+	if err != nil {
+		return nil, fmt.Errorf("prepare query: %w", err)
+	}
 	server, err := web.New(web.Config{
-		Store: db, Access: auth, Log: p.log.With(zap.String("component", "web")),
+		Store: db, Tail: following, Access: auth, Log: p.log.With(zap.String("component", "web")),
 		Registerer: p.registry, QueryTimeout: a.Query.Timeout, Version: Version().Version,
 	})
 	if err != nil {
@@ -182,6 +187,8 @@ func (p *process) query(ctx context.Context, db *store.DB, token access.AdminTok
 			zap.Stringer("addr", l.Addr()))
 	}
 	p.serve("http", l, server.Handler(), config)
+	// It stops first: then its readers are gone when the server waits for requests.
+	p.life.Go("tail", following.Run)
 	return &served{addr: dialable(l.Addr()), bound: l.Addr(), tls: config != nil, auth: auth}, nil
 }
 

@@ -210,6 +210,7 @@ func (sv *server) as(role engine.Role) store.Config {
 	return store.Config{
 		Addr: sv.clickhouse.Addr(), Database: database, Username: user, Password: password,
 		SessionLimit: sv.settings.SessionLimit,
+		WatermarkAge: watermarkAge,
 	}
 }
 

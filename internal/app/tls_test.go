@@ -31,6 +31,12 @@ func TestServeSpeaksTLSWhereItIsTold(t *testing.T) {
 	if r := run(t, body, "loginaudit", "import", "-", "--data-dir", dir, "--wait", "--tls-ca", cert); r.Status != 0 {
 		t.Errorf("%+v", r)
 	}
+	if r := run(t, "", "loginaudit", "users", "safe", "--data-dir", dir); r.Status != 1 || !strings.Contains(r.Err, "certificate") {
+		t.Errorf("an unknown certificate is trusted with the token: %+v", r)
+	}
+	if r := run(t, "", "loginaudit", "users", "safe", "--data-dir", dir, "--tls-ca", cert, "--output", "ndjson"); r.Status != 0 || !strings.Contains(r.Out, "ann") {
+		t.Errorf("%+v", r)
+	}
 	b.Stop(t)
 }
 

@@ -354,6 +354,13 @@ func readerChangesNothing(t *testing.T, server clickHouse) {
 		ctx := clickhouse.Context(t.Context(), clickhouse.WithSettings(clickhouse.Settings{setting: value}))
 		wantCode(t, setting, reader.Exec(ctx, "SELECT 1"), codeReadonly, codeConstraint)
 	}
+	for statement, limit := range map[string]int32{
+		"SELECT sum(number) FROM numbers(3000000000)":                   158, // rows to read
+		"SELECT number FROM numbers(3000000)":                           396, // rows to answer
+		"SELECT max(length(range(number + 100000000))) FROM numbers(4)": 241, // memory
+	} {
+		wantCode(t, statement, reader.Exec(t.Context(), statement), limit)
+	}
 	// The bound in time that the driver takes from a deadline.
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

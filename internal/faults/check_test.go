@@ -35,7 +35,7 @@ func TestCheckTellsWhatIsWrong(t *testing.T) {
 	first, second, third := truth.all[0].StreamSeq, truth.all[1].StreamSeq, truth.all[2].StreamSeq
 	s.Exec(fmt.Sprintf("ALTER TABLE events UPDATE outline = 'changed' WHERE stream_seq = %d SETTINGS mutations_sync = 2", first))
 	s.Exec(fmt.Sprintf("ALTER TABLE events DELETE WHERE stream_seq = %d SETTINGS mutations_sync = 2", second))
-	s.Exec(fmt.Sprintf("INSERT INTO events (account, occurred_at, content_hash, id, username, entry, status, outline, version)"+
+	s.Exec(fmt.Sprintf("INSERT INTO events (account, occurred_at, content_hash, id_text, username, entry, status, outline, version)"+
 		" SELECT account, occurred_at, reverse(content_hash), 'invented', username, entry, status, 'invented', version"+
 		" FROM events WHERE stream_seq = %d", third))
 	s.Exec("TRUNCATE TABLE user_latest")

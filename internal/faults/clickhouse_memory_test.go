@@ -11,7 +11,7 @@ import (
 // makes a batch too large for it, for good: nothing heals it but smaller inserts.
 func TestBatchForWhichClickHouseHasNotEnoughMemoryIsInsertedInPortions(t *testing.T) {
 	s := faults.Start(t, faults.Options{})
-	s.Exec("ALTER TABLE event_ids ADD CONSTRAINT large CHECK NOT ignore(randomString(1048576, id))")
+	s.Exec("ALTER TABLE event_ids ADD CONSTRAINT large CHECK NOT ignore(randomString(1048576, id_hash))")
 	w := running(s, "--ingest-batch-wait=2s")
 	s.NewPublisher().Publish(1000)
 	s.Drain()

@@ -55,8 +55,8 @@ func naive(ctx context.Context, b *bench) error {
 
 // naiveBatch stores the next messages and gives their number.
 func naiveBatch(ctx context.Context, conn driver.Conn, consumer jetstream.Consumer, n int) (int, error) {
-	batch, err := conn.PrepareBatch(ctx, `INSERT INTO events (account, occurred_at, rank, content_hash, id, username, entry, status,
-		session_id, ip, user_agent, service, mfa_method, device_id, request_id, reason, attributes, outline, received_at, version)`)
+	batch, err := conn.PrepareBatch(ctx, `INSERT INTO events (account, occurred_at, rank, content_hash, id_text, username, entry, status,
+		session_id, ip, user_agent, service, mfa_method, device_id, request_id, reason, attributes, outline, received_after, version)`)
 	if err != nil {
 		return 0, err
 	}
@@ -101,5 +101,5 @@ func appendRow(batch driver.Batch, msg jetstream.Msg) error {
 	}
 	return batch.Append(e.Account, e.OccurredAt, e.Status.Rank(), string(hash[:]), e.ID, e.Username, uint8(e.Entry), uint8(e.Status),
 		e.SessionID, ip, e.UserAgent, e.Service, string(e.MFAMethod), e.DeviceID, e.RequestID, e.Reason, attributes, string(msg.Data()),
-		meta.Timestamp, ^meta.Sequence.Stream)
+		meta.Timestamp.UnixMicro()-e.OccurredAt.UnixMicro(), ^meta.Sequence.Stream)
 }

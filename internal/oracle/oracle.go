@@ -9,11 +9,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-
-	"golang.org/x/text/cases"
 
 	"github.com/loginaudit/loginaudit/event"
 	"github.com/loginaudit/loginaudit/internal/query"
@@ -80,24 +76,13 @@ func (o *Oracle) pick(account string, keep func(event.Stored) bool) []event.Stor
 // Events lists every event that the filter lets through, whatever its limit.
 func (o *Oracle) Events(account string, f query.EventFilter) []query.Event {
 	events := []query.Event{}
-	for _, e := range o.pick(account, func(e event.Stored) bool { return matches(e, f) }) {
+	for _, e := range o.pick(account, func(e event.Stored) bool { return f.Matches(shown(e)) }) {
 		events = append(events, o.answer(e))
 	}
 	if f.Order != query.Ascending {
 		slices.Reverse(events)
 	}
 	return events
-}
-
-func matches(e event.Stored, f query.EventFilter) bool {
-	equal := func(want *string, have string) bool { return want == nil || *want == have }
-	return within(e.OccurredAt, f.Range) &&
-		among(f.Statuses, e.Status) && among(f.Entries, e.Entry) &&
-		among(f.Kinds, e.Status.Kind()) && among(f.Outcomes, e.Status.Outcome()) &&
-		equal(f.Username, e.Username) && equal(f.SessionID, e.SessionID) &&
-		equal(f.Service, e.Service) && equal(f.MFAMethod, string(e.MFAMethod)) &&
-		inRange(e.IP, f.IP) &&
-		(f.Text == "" || holds(e.Username, f.Text) || holds(e.Reason, f.Text) || holds(e.UserAgent, f.Text))
 }
 
 func within(t time.Time, r query.TimeRange) bool {
@@ -108,19 +93,14 @@ func among[T comparable](allowed []T, v T) bool {
 	return len(allowed) == 0 || slices.Contains(allowed, v)
 }
 
-func inRange(ip netip.Addr, p netip.Prefix) bool {
-	return !p.IsValid() || ip.IsValid() && p.Contains(ip)
-}
-
-func holds(text, part string) bool {
-	if !strings.ContainsFunc(part, func(r rune) bool { return r > unicode.MaxASCII }) {
-		return strings.Contains(strings.ToLower(text), strings.ToLower(part))
-	}
-	return strings.Contains(cases.Fold().String(text), cases.Fold().String(part))
-}
-
 func (o *Oracle) answer(e event.Stored) query.Event {
-	twins := o.pick(e.Account, func(t event.Stored) bool { return t.ID == e.ID })
+	a := shown(e)
+	a.Conflict = len(o.pick(e.Account, func(t event.Stored) bool { return t.ID == e.ID })) > 1
+	return a
+}
+
+// shown is the event in the words of an answer, but for whether it is in conflict.
+func shown(e event.Stored) query.Event {
 	a := query.Event{
 		ID: e.ID, Account: e.Account, Username: e.Username, OccurredAt: query.At(e.OccurredAt),
 		Entry: e.Entry, EntryName: e.Entry.Name(), Status: e.Status, StatusName: e.Status.Name(),
@@ -128,7 +108,7 @@ func (o *Oracle) answer(e event.Stored) query.Event {
 		SessionID: present(e.SessionID), UserAgent: present(e.UserAgent), Service: present(e.Service),
 		MFAMethod: present(e.MFAMethod), DeviceID: present(e.DeviceID), RequestID: present(e.RequestID),
 		Reason: present(e.Reason), ReceivedAt: query.At(e.ReceivedAt), StreamSeq: e.StreamSeq,
-		Conflict: len(twins) > 1, Hash: e.Hash, IP: address(e.IP),
+		Hash: e.Hash, IP: address(e.IP),
 	}
 	if len(e.Attributes) > 0 {
 		a.Attributes = e.Attributes

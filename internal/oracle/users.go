@@ -90,7 +90,7 @@ func activity(e event.Stored) *query.Activity {
 func wanted(u userFold, f query.UserFilter) bool {
 	never := u.LastLoginSuccess == nil
 	switch {
-	case f.Text != "" && !holds(u.Username, f.Text),
+	case f.Text != "" && !query.Holds(u.Username, f.Text),
 		!among(f.Statuses, u.Status), !among(f.Entries, u.Entry),
 		f.LoggedIn != nil && *f.LoggedIn != u.LoggedIn,
 		f.NeverLoggedIn != nil && *f.NeverLoggedIn != never:

@@ -54,6 +54,11 @@ type Watermark struct {
 	// at most MaxGaps; absent where there is none. GapsTotal counts all of them.
 	Gaps      []Gap `json:"gaps,omitempty"`
 	GapsTotal int   `json:"gaps_total,omitempty"`
+
+	// Stand is a name of what is stored, as far as the workers have told: it
+	// changes with StreamSeq, with the gaps, with the history of the stream and with
+	// the last batch that a worker finished. It is empty where none has told anything.
+	Stand string `json:"-"`
 }
 
 // Activity is one of a user's latest events.

@@ -14,6 +14,8 @@ var (
 	ErrTooHeavy = errors.New("too heavy")
 	// ErrUnavailable: the store cannot answer now; try again.
 	ErrUnavailable = errors.New("unavailable")
+	// ErrTailFull: as many readers follow the tail as may.
+	ErrTailFull = errors.New("the tail has as many readers as it may have")
 )
 
 // ParameterError is one wrong parameter.

@@ -156,6 +156,12 @@ type AttemptFilter struct {
 	After *AttemptPosition
 }
 
+// Narrows reports whether attempts are chosen by what they became, not by their
+// start alone.
+func (f AttemptFilter) Narrows() bool {
+	return len(f.Statuses)+len(f.Entries)+len(f.Outcomes)+len(f.States) > 0 || f.IP.IsValid()
+}
+
 // EventQuestion asks for everything about the events of one id.
 type EventQuestion struct {
 	ID string

@@ -24,6 +24,10 @@ type Asked struct {
 	// Now is the moment that "now" means; a cursor overrides it by that of the
 	// first page.
 	Now time.Time
+	// Moving, where not nil, is set to true by a Parse function whose question
+	// depends on Now and not on a cursor's: the same words ask for something else
+	// later.
+	Moving *bool
 }
 
 // maxErrors bounds an answer that tells what is wrong.
@@ -128,6 +132,11 @@ func (in *input) text(name string) string {
 
 // many reads a repeatable parameter against the closed list of its values.
 func many[T comparable](in *input, name string, all []T) []T {
+	return manyOf(in, name, all, allowed(name))
+}
+
+// manyOf is many where the route takes other values than most.
+func manyOf[T comparable](in *input, name string, all []T, allowed string) []T {
 	if !in.has(name) {
 		return nil
 	}
@@ -136,7 +145,7 @@ func many[T comparable](in *input, name string, all []T) []T {
 		v, ok := find(all, value)
 		switch {
 		case !ok:
-			in.fail(name, shown(value)+" is unknown")
+			in.failAllowed(name, shown(value)+" is unknown", allowed)
 		case !slices.Contains(got, v):
 			got = append(got, v)
 		}
@@ -247,6 +256,9 @@ func (in *input) exactTime(name string, e edge) (t time.Time, given bool) {
 		return time.Time{}, false
 	}
 	t, err := in.clock.exact(value, e)
+	if isRelative(value) {
+		in.moves()
+	}
 	if err != nil {
 		in.fail(name, shown(value)+" "+err.Error())
 		return time.Time{}, false
@@ -259,7 +271,15 @@ func (in *input) asOf() time.Time {
 	if t := in.time("as_of", asMoment); !t.IsZero() {
 		return t
 	}
+	in.moves()
 	return in.clock.now
+}
+
+// moves notes that the question depends on now. The now of a cursor stays.
+func (in *input) moves() {
+	if in.after == nil && in.asked.Moving != nil {
+		*in.asked.Moving = true
+	}
 }
 
 // timeRange reads a half-open range.

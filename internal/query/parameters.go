@@ -48,8 +48,12 @@ var (
 	}}
 	histogramRoute = route{"histogram", slices.Concat(eventParameters, []string{"interval"})}
 	facetsRoute    = route{"facets", slices.Concat(eventParameters, []string{"fields", "top"})}
+	exportRoute    = route{"export", slices.Concat(eventParameters, []string{"format", "order"})}
 	eventRoute     = route{"event", []string{"stream_seq"}}
-	noParameters   = route{name: "no parameters"}
+	sessionsRoute  = route{"sessions", []string{
+		"state", "at", "as_of", "username", "start", "end", "tz", "limit", "cursor", "order",
+	}}
+	noParameters = route{name: "no parameters"}
 )
 
 // parameter is what is common to a parameter wherever it is taken.
@@ -64,6 +68,7 @@ var parameters = map[string]parameter{
 	"start":             {allowed: allowedTime},
 	"end":               {allowed: allowedTime},
 	"as_of":             {allowed: allowedTime},
+	"at":                {allowed: allowedTime},
 	"last_login_after":  {allowed: allowedTime},
 	"last_login_before": {allowed: allowedTime},
 	"tz":                {allowed: "a time zone of the IANA database, such as UTC or Europe/Berlin"},
@@ -80,12 +85,14 @@ var parameters = map[string]parameter{
 	"q":                 {allowed: "one text in UTF-8"},
 	"logged_in":         {allowed: "true, false"},
 	"never_logged_in":   {allowed: "true, false"},
+	"format":            {allowed: list(ExportFormats())},
 	"sort":              {allowed: "username, last_login, last_logout; - in front for descending"},
 	"order":             {allowed: "desc, asc"},
 	"limit":             {allowed: fmt.Sprintf("1 to %d", MaxLimit)},
 	"interval":          {allowed: list(Intervals())},
 	"fields":            {many: true, allowed: list(Facets())},
 	"top":               {allowed: fmt.Sprintf("1 to %d", MaxTop)},
+	"last_event_id":     {allowed: "the id of the last message of a tail: a sequence of the stream"},
 	"cursor":            {allowed: "the next_cursor of the page before, with the same path and filters"},
 }
 

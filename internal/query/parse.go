@@ -103,6 +103,9 @@ func ParseHistogram(v url.Values, a Asked) (HistogramQuestion, error) {
 		Filter: in.events(), Interval: choice(in, "interval", Intervals(), ""),
 		Zone: in.clock.zone, Now: in.clock.now,
 	}
+	if q.Filter.Range.End.IsZero() {
+		in.moves()
+	}
 	return q, in.err()
 }
 
@@ -120,6 +123,7 @@ func ParseFacets(v url.Values, a Asked) (FacetsQuestion, error) {
 func ParseEvent(v url.Values, id string, a Asked) (EventQuestion, error) {
 	in := open(eventRoute, v, a)
 	q := EventQuestion{ID: id, Now: a.Now}
+	in.moves() // the state of its attempt
 	if value, ok := in.one("stream_seq"); ok {
 		n, err := strconv.ParseUint(value, 10, 63)
 		if err != nil || n == 0 {

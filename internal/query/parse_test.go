@@ -201,12 +201,12 @@ func TestAddressesAreReadAsRangesOfOneFamily(t *testing.T) {
 
 func TestParametersWithAWrongValueAreNamed(t *testing.T) {
 	wrong := map[string][]string{
-		"start": {"", "x"}, "end": {"", "x"}, "as_of": {"", "x"}, "last_login_after": {"x"}, "last_login_before": {"x"},
+		"start": {"", "x"}, "end": {"", "x"}, "as_of": {"", "x"}, "at": {"", "x"}, "last_login_after": {"x"}, "last_login_before": {"x"},
 		"tz":     {"", "Local", "Mars/Base", "../etc/passwd", "europe berlin", "UTC\x00"},
 		"status": {"", "0", "4", "27", "256", "-1", "+1", "01", "1,2", "Active", "1 "},
 		"entry":  {"", "0", "9", "257"}, "kind": {"", "Login", "x"}, "outcome": {"", "ok"}, "state": {"", "opened"},
 		"mfa_method": {"pigeon", "TOTP"}, "logged_in": {"", "1", "yes", "True"}, "never_logged_in": {"", "0"},
-		"sort": {"", "name", "--username", "+username"}, "order": {"", "DESC", "up"},
+		"sort": {"", "name", "--username", "+username"}, "format": {"", "xml", "NDJSON"}, "order": {"", "DESC", "up"},
 		"limit": {"", "0", "1001", "-1", "1e2", "010", "+5", "99999999999999999999"}, "cursor": {"", "x"}, "ip": {"x"},
 		"username": {"\xff"}, "q": {"a\xff"}, "session_id": {"\xff"}, "service": {"\xff"},
 	}
@@ -224,6 +224,8 @@ func TestParametersWithAWrongValueAreNamed(t *testing.T) {
 			_, _, err := ParseEvents(v, a)
 			return err
 		}},
+		{sessionsRoute, func(v url.Values) error { _, _, err := ParseSessions(v, asked()); return err }},
+		{exportRoute, func(v url.Values) error { _, err := ParseExport(v, asked()); return err }},
 		{noParameters, ParseNone},
 	}
 	for _, r := range routes {

@@ -89,6 +89,9 @@ func (c clock) exact(s string, e edge) (time.Time, error) {
 	return time.Time{}, errTimeForm
 }
 
+// isRelative tells a time that depends on now.
+func isRelative(s string) bool { return s == "now" || relativeForm.MatchString(s) }
+
 // back is the moment n units before now. Days and weeks are those of the
 // calendar: the same time of day, also where a day has 23 or 25 hours.
 func (c clock) back(number, unit string) time.Time {

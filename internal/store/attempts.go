@@ -8,7 +8,6 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"github.com/loginaudit/loginaudit/event"
 	"github.com/loginaudit/loginaudit/internal/query"
 )
 
@@ -19,7 +18,7 @@ func (db *DB) Attempts(ctx context.Context, account string, f query.AttemptFilte
 	if err != nil {
 		return query.AttemptPage{}, err
 	}
-	rows, err := db.scanAttempts(ctx, account, db.attemptsStatement(account, f, nil))
+	rows, err := db.readAttempts(ctx, account, f)
 	if err != nil {
 		return query.AttemptPage{}, err
 	}
@@ -34,11 +33,8 @@ func (db *DB) Attempts(ctx context.Context, account string, f query.AttemptFilte
 		last := rows[len(rows)-1].first
 		page.Next = &query.AttemptPosition{StartedAt: last.At, FirstHash: last.Hash}
 	}
-	if err := db.listAttemptEvents(ctx, account, f.Username, f.AsOf, rows); err != nil {
-		return query.AttemptPage{}, err
-	}
 	for _, row := range rows {
-		page.Attempts = append(page.Attempts, row.attempt(f.Username))
+		page.Attempts = append(page.Attempts, row.attempt())
 	}
 	return page, nil
 }
@@ -51,127 +47,82 @@ func (db *DB) requireUser(ctx context.Context, account, username string, asOf *t
 	return err
 }
 
-// attemptRow is a row of the attempts statement, and the ids of its events.
-type attemptRow struct {
-	sessionID       string
-	alone           bool // an event without session_id
-	first           query.Position
-	entry           event.Entry
-	status          event.Status
-	address, client string
-	opened, closed  time.Time
-	lastSeen        time.Time
-	state           query.State
-	ids             []string
-}
-
-func (r attemptRow) attempt(username string) query.Attempt {
-	a := query.Attempt{
-		SessionID:  optional(r.sessionID),
-		Username:   username,
-		StartedAt:  query.At(r.first.At),
-		LoginAt:    moment(r.opened),
-		LogoutAt:   moment(r.closed),
-		Entry:      r.entry,
-		EntryName:  r.entry.Name(),
-		Status:     r.status,
-		StatusName: r.status.Name(),
-		Outcome:    r.status.Outcome(),
-		State:      r.state,
-		UserAgent:  optional(unpackClient(r.client)),
-		Events:     len(r.ids),
-		EventIDs:   r.ids,
+// readAttempts reads a page and, where there are more, one attempt beyond it.
+func (db *DB) readAttempts(ctx context.Context, account string, f query.AttemptFilter) ([]attemptRow, error) {
+	if !f.Narrows() {
+		rows, whole, err := db.walkAttempts(ctx, account, f)
+		if err != nil || whole {
+			return rows, err
+		}
 	}
-	if ip := unpackAddress(r.address); ip.IsValid() {
-		a.IP = optional(ip.String())
+	return db.foldAttempts(ctx, account, f)
+}
+
+// foldAttempts folds the user's whole history to find a page of it: the way for
+// filters, which go by what an attempt became.
+func (db *DB) foldAttempts(ctx context.Context, account string, f query.AttemptFilter) ([]attemptRow, error) {
+	var rows []attemptRow
+	err := db.selectRows(ctx, account, db.attemptsStatement(account, f), func(scanned driver.Rows) error {
+		row, err := scanAttempt(scanned)
+		rows = append(rows, row)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return a
-}
-
-// session tells the same row as a session.
-func (r attemptRow) session(username string) query.Session {
-	a := r.attempt(username)
-	return query.Session{
-		Username: username, SessionID: a.SessionID, OpenedAt: a.LoginAt, ClosedAt: a.LogoutAt,
-		Status: a.Status, StatusName: a.StatusName, State: a.State,
-		IP: a.IP, UserAgent: a.UserAgent, Events: a.Events,
+	var keys []sessionKey
+	for _, row := range rows {
+		if row.sessionID != "" {
+			keys = append(keys, sessionKey{row.username, row.sessionID})
+		}
 	}
-}
-
-// moment is nil for the time that means never.
-func moment(t time.Time) *query.Timestamp {
-	if t.UnixMicro() == 0 {
-		return nil
+	folded, err := db.foldSessions(ctx, account, f.AsOf, keys)
+	for i, row := range rows {
+		if row.sessionID != "" {
+			rows[i].ids = folded[sessionKey{row.username, row.sessionID}].ids
+		}
 	}
-	at := query.At(t)
-	return &at
+	return rows, err
 }
 
-// foldSQL folds event rows as the view attempts_view does.
-func foldSQL(grouping string) string {
-	return `min(place) AS first,
-			max(concat(char(status NOT IN (` + statusesWhere(noAttempt) + `)), place, char(entry), char(status))) AS final,
-			max(if(isNull(ip), '', concat(place, reinterpretAsFixedString(assumeNotNull(ip))))) AS address,
-			max(if(user_agent = '', '', concat(place, user_agent))) AS client,
-			max(if(status IN (` + statusesWhere(opens) + `), occurred_at, ` + never + `)) AS opened,
-			max(if(status IN (` + statusesWhere(closes) + `), occurred_at, ` + never + `)) AS closed,
-			max(occurred_at) AS last_seen
-		FROM (SELECT *, ` + placeSQL + ` AS place FROM events_by_user WHERE ` + grouping + `)`
-}
-
-// attemptsStatement selects attempts as they are at f.AsOf. The projection
-// knows the present only; a session with a later event is folded from the
-// events instead. Events without session_id are attempts of their own, unless
-// only, if not nil, lists the session ids to answer: then the unnamed session,
-// whose id is empty, is one like any other.
-func (db *DB) attemptsStatement(account string, f query.AttemptFilter, only []string) statement {
-	scope := where(account)
-	scope.bind("username = {username:String}", "username", f.Username)
-	scope.params["as_of"] = micros(f.AsOf)
-	scope.params["opened_from"] = micros(f.AsOf.Add(-db.sessionLimit))
-	sessions, alone := "session_id != ''", aloneSQL(scope, f)
-	if only != nil {
-		sessions, alone = "session_id IN {sessions:Array(String)}", ""
-		scope.params["sessions"] = only
+// attemptsStatement selects attempts as they are at f.AsOf. Of the ids of the
+// events it has those of the attempts that are an event alone.
+func (db *DB) attemptsStatement(account string, f query.AttemptFilter) statement {
+	c := where(account)
+	c.bind("username = {username:String}", "username", f.Username)
+	c.bind("occurred_at <= "+asOfParam, "as_of", micros(f.AsOf))
+	c.params["opened_from"] = micros(f.AsOf.Add(-db.sessionLimit))
+	rowsOf := func(c *conditions, session string) string {
+		return `(SELECT *, id, ` + placeSQL + ` AS place FROM events_by_user WHERE ` + c.String() + ` AND ` + session + `)`
 	}
-	named := scope.String() + " AND " + sessions
-	sql := `
-		WITH later AS (
-			SELECT session_id FROM attempts WHERE ` + named + `
-			GROUP BY session_id HAVING max(last_seen) > ` + asOfParam + `
-		), folded AS (
-			SELECT session_id, 0 AS alone, '' AS id, min(a.first) AS first, max(a.final) AS final,
-			       max(a.address) AS address, max(a.client) AS client,
-			       max(a.opened) AS opened, max(a.closed) AS closed, max(a.last_seen) AS last_seen
-			FROM attempts AS a WHERE ` + named + ` AND session_id NOT IN (later)
-			GROUP BY session_id
-			UNION ALL
-			SELECT session_id, 0 AS alone, '' AS id, ` +
-		foldSQL(named+" AND session_id IN (later) AND occurred_at <= "+asOfParam) + `
-			GROUP BY session_id` + alone + `
-		)
-		SELECT session_id, alone, id, first, final, address, client, opened, closed, last_seen,
-		       multiIf(alone = 1 OR opened = ` + never + `, 'none', closed >= opened, 'closed',
-		               opened >= fromUnixTimestamp64Micro({opened_from:Int64}, 'UTC'), 'open', 'expired') AS state
-		FROM folded` + filterAttempts(f, scope.params)
-	return statement{name: "attempts", sql: sql, params: scope.params}
-}
-
-// aloneSQL adds the events without session_id to the folded sessions. What the
-// page cannot show is left out here already, by time.
-func aloneSQL(scope *conditions, f query.AttemptFilter) string {
-	c := conditions{parts: slices.Clone(scope.parts), params: scope.params}
-	c.add("session_id = ''")
-	c.add("occurred_at <= " + asOfParam)
-	c.timeRange(f.Range)
+	// What the page cannot show of the events alone is left out by time; where a
+	// session begins, its events do not tell.
+	alone := &conditions{parts: slices.Clone(c.parts), params: c.params}
+	alone.timeRange(f.Range)
 	if f.After != nil {
-		sign := map[bool]string{true: ">=", false: "<="}[f.Order == query.Ascending]
-		c.bind("occurred_at "+sign+" fromUnixTimestamp64Micro({after_at:Int64}, 'UTC')", "after_at", micros(f.After.StartedAt))
+		alone.bind("occurred_at "+beyond(f.Order)+"= fromUnixTimestamp64Micro({after_at:Int64}, 'UTC')", "after_at", micros(f.After.StartedAt))
 	}
-	return `
+	sql := `
+		WITH folded AS (
+			SELECT username, session_id, ` + foldedColumns() + `, ` + stateSQL + ` AS state, []::Array(String) AS ids
+			FROM ` + rowsOf(c, "session_id != ''") + `
+			GROUP BY username, session_id
 			UNION ALL
-			SELECT session_id, 1 AS alone, any(id) AS id, ` + foldSQL(c.String()) + `
-			GROUP BY session_id, occurred_at, rank, content_hash`
+			SELECT username, session_id, ` + foldedColumns() + `, 'none' AS state, [any(id)] AS ids
+			FROM ` + rowsOf(alone, "session_id = ''") + `
+			GROUP BY username, session_id, occurred_at, rank, content_hash
+		)
+		SELECT username, session_id, first, final, address, client, opened, closed, last_seen, state, ids
+		FROM folded` + filterAttempts(f, c.params)
+	return statement{name: "attempts", sql: sql, params: c.params}
+}
+
+// beyond compares what comes later in the order.
+func beyond(order query.Order) string {
+	if order == query.Ascending {
+		return ">"
+	}
+	return "<"
 }
 
 // filterAttempts writes what an attempt must be, on the folded columns, with
@@ -201,22 +152,19 @@ func filterAttempts(f query.AttemptFilter, p params) string {
 	if f.IP.IsValid() {
 		c.packedAddresses(f)
 	}
-	direction, sign := " DESC", "<"
-	if f.Order == query.Ascending {
-		direction, sign = " ASC", ">"
-	}
 	if f.After != nil {
+		sign := beyond(f.Order)
 		p["after_start"] = hexOf(packTime(f.After.StartedAt))
 		p["after_first"] = hexOf(string(f.After.FirstHash[:]))
 		c.add("(substring(first, 1, 8) " + sign + " unhex({after_start:String}) OR (substring(first, 1, 8) = unhex({after_start:String})" +
 			" AND substring(first, 10, 16) " + sign + " unhex({after_first:String})))")
 	}
-	limit := ""
-	if f.Limit > 0 {
-		p["limit"] = uint64(f.Limit) + 1
-		limit = " LIMIT {limit:UInt64}"
+	direction := " DESC"
+	if f.Order == query.Ascending {
+		direction = " ASC"
 	}
-	return ` WHERE ` + c.String() + ` ORDER BY substring(first, 1, 8)` + direction + `, substring(first, 10, 16)` + direction + limit
+	p["limit"] = uint64(f.Limit) + 1
+	return ` WHERE ` + c.String() + ` ORDER BY substring(first, 1, 8)` + direction + `, substring(first, 10, 16)` + direction + ` LIMIT {limit:UInt64}`
 }
 
 // packedAddresses adds the condition that the folded address lies in a range.
@@ -229,79 +177,4 @@ func (c *conditions) packedAddresses(f query.AttemptFilter) {
 	if f.IP.Addr().Is6() {
 		c.add("substring(address, 26, 12) != unhex('00000000000000000000FFFF')")
 	}
-}
-
-func (db *DB) scanAttempts(ctx context.Context, account string, s statement) ([]attemptRow, error) {
-	var found []attemptRow
-	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
-		var r attemptRow
-		var alone uint8
-		var id, first, final, state string
-		err := rows.Scan(&r.sessionID, &alone, &id, &first, &final, &r.address, &r.client,
-			&r.opened, &r.closed, &r.lastSeen, &state)
-		if err != nil {
-			return err
-		}
-		r.alone, r.state = alone == 1, query.State(state)
-		if r.alone {
-			r.ids = []string{id}
-		}
-		if r.first, err = unpackPlace(first); err != nil {
-			return err
-		}
-		r.entry, r.status, err = unpackFinal(final)
-		found = append(found, r)
-		return err
-	})
-	return found, err
-}
-
-// listAttemptEvents fills in the ids of the events of the sessions in rows.
-// They are counted here, not in the projection: a sum would count repeats.
-func (db *DB) listAttemptEvents(ctx context.Context, account, username string, asOf time.Time, rows []attemptRow) error {
-	bySession := make(map[string]*attemptRow)
-	var from, to time.Time
-	for i := range rows {
-		r := &rows[i]
-		if r.alone {
-			continue
-		}
-		if len(bySession) == 0 || r.first.At.Before(from) {
-			from = r.first.At
-		}
-		if r.lastSeen.After(to) {
-			to = r.lastSeen
-		}
-		bySession[r.sessionID] = r
-	}
-	if len(bySession) == 0 {
-		return nil
-	}
-	sessions := make([]string, 0, len(bySession))
-	for id := range bySession {
-		sessions = append(sessions, id)
-	}
-	c := where(account)
-	c.bind("username = {username:String}", "username", username)
-	c.bind("session_id IN {sessions:Array(String)}", "sessions", sessions)
-	c.bind("occurred_at <= "+asOfParam, "as_of", micros(asOf))
-	c.timeRange(query.TimeRange{Start: from, End: to.Add(time.Microsecond)})
-	s := statement{
-		name: "attempt events",
-		sql: `SELECT DISTINCT session_id, id, occurred_at, rank, content_hash FROM events_by_user WHERE ` + c.String() + `
-			ORDER BY occurred_at, rank, content_hash`,
-		params: c.params,
-	}
-	return db.selectRows(ctx, account, s, func(rows driver.Rows) error {
-		var session, id string
-		var at time.Time
-		var rank uint8
-		var hash []byte
-		if err := rows.Scan(&session, &id, &at, &rank, &hash); err != nil {
-			return err
-		}
-		row := bySession[session]
-		row.ids = append(row.ids, id)
-		return nil
-	})
 }

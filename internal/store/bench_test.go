@@ -33,7 +33,7 @@ func benchEvent(account string, i int) event.Stored {
 	}, uint64(i)+1)
 }
 
-func fill(b *testing.B, db database, account string, n int) {
+func fill(b testing.TB, db database, account string, n int) {
 	b.Helper()
 	for i := 0; i < n; i += benchBatch {
 		batch := make([]event.Stored, 0, benchBatch)

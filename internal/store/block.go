@@ -14,26 +14,28 @@ import (
 // emptied and filled again, and keeps its memory, so that an event costs no
 // allocation. It is not safe for concurrent use.
 type Block struct {
-	account     *wordColumn
-	occurredAt  *proto.ColDateTime64
-	rank        *proto.ColUInt8
-	contentHash *proto.ColFixedStr16
-	id          *textColumn
-	username    *textColumn
-	entry       *proto.ColUInt8
-	status      *proto.ColUInt8
-	sessionID   *textColumn
-	ip          *proto.ColNullable[proto.IPv6]
-	userAgent   *textColumn
-	service     *wordColumn
-	mfaMethod   *wordColumn
-	deviceID    *textColumn
-	requestID   *textColumn
-	reason      *textColumn
-	attributes  *proto.ColMap[string, string]
-	outline     *textColumn
-	receivedAt  *proto.ColDateTime64
-	version     *proto.ColUInt64
+	account       *wordColumn
+	occurredAt    *proto.ColDateTime64
+	rank          *proto.ColUInt8
+	contentHash   *proto.ColFixedStr16
+	idText        *textColumn
+	idHigh        *proto.ColUInt64
+	idLow         *proto.ColUInt64
+	username      *textColumn
+	entry         *proto.ColUInt8
+	status        *proto.ColUInt8
+	sessionID     *textColumn
+	ip            *proto.ColNullable[proto.IPv6]
+	userAgent     *textColumn
+	service       *wordColumn
+	mfaMethod     *wordColumn
+	deviceID      *textColumn
+	requestID     *textColumn
+	reason        *textColumn
+	attributes    *proto.ColMap[string, string]
+	outline       *textColumn
+	receivedAfter *proto.ColInt64
+	version       *proto.ColUInt64
 
 	input    proto.Input
 	outliner outliner
@@ -45,14 +47,13 @@ type Block struct {
 
 // NewBlock makes an empty block.
 func NewBlock() *Block {
-	moments := func() *proto.ColDateTime64 { return new(proto.ColDateTime64).WithPrecision(proto.PrecisionMicro) }
 	b := &Block{
-		account: newWordColumn(), occurredAt: moments(), rank: new(proto.ColUInt8), contentHash: new(proto.ColFixedStr16),
-		id: new(textColumn), username: new(textColumn), entry: new(proto.ColUInt8), status: new(proto.ColUInt8),
+		account: newWordColumn(), occurredAt: new(proto.ColDateTime64).WithPrecision(proto.PrecisionMicro), rank: new(proto.ColUInt8), contentHash: new(proto.ColFixedStr16),
+		idText: new(textColumn), idHigh: new(proto.ColUInt64), idLow: new(proto.ColUInt64), username: new(textColumn), entry: new(proto.ColUInt8), status: new(proto.ColUInt8),
 		sessionID: new(textColumn), ip: new(proto.ColIPv6).Nullable(), userAgent: new(textColumn),
 		service: newWordColumn(), mfaMethod: newWordColumn(), deviceID: new(textColumn), requestID: new(textColumn),
 		reason: new(textColumn), attributes: proto.NewMap[string, string](newWordColumn(), new(proto.ColStr)),
-		outline: new(textColumn), receivedAt: moments(), version: new(proto.ColUInt64),
+		outline: new(textColumn), receivedAfter: new(proto.ColInt64), version: new(proto.ColUInt64),
 		perMonth: make(map[int32]int),
 	}
 	b.input = proto.Input{
@@ -60,7 +61,9 @@ func NewBlock() *Block {
 		{Name: "occurred_at", Data: b.occurredAt},
 		{Name: "rank", Data: b.rank},
 		{Name: "content_hash", Data: b.contentHash},
-		{Name: "id", Data: b.id},
+		{Name: "id_text", Data: b.idText},
+		{Name: "id_high", Data: b.idHigh},
+		{Name: "id_low", Data: b.idLow},
 		{Name: "username", Data: b.username},
 		{Name: "entry", Data: b.entry},
 		{Name: "status", Data: b.status},
@@ -74,7 +77,7 @@ func NewBlock() *Block {
 		{Name: "reason", Data: b.reason},
 		{Name: "attributes", Data: b.attributes},
 		{Name: "outline", Data: b.outline},
-		{Name: "received_at", Data: b.receivedAt},
+		{Name: "received_after", Data: b.receivedAfter},
 		{Name: "version", Data: b.version},
 	}
 	return b
@@ -86,7 +89,7 @@ func (b *Block) Add(e *event.Stored) {
 	b.occurredAt.AppendRaw(proto.DateTime64(e.OccurredAt.UnixMicro()))
 	b.rank.Append(e.Status.Rank())
 	b.contentHash.Append(e.Hash)
-	b.id.add(e.ID)
+	b.addID(splitID(e.ID, e.OccurredAt))
 	b.username.add(e.Username)
 	b.entry.Append(uint8(e.Entry))
 	b.status.Append(uint8(e.Status))
@@ -100,10 +103,16 @@ func (b *Block) Add(e *event.Stored) {
 	b.reason.add(e.Reason)
 	b.attributes.Append(e.Attributes)
 	b.outline.addBytes(b.outliner.outline(e))
-	b.receivedAt.AppendRaw(proto.DateTime64(e.ReceivedAt.UnixMicro()))
+	b.receivedAfter.Append(e.ReceivedAt.UnixMicro() - e.OccurredAt.UnixMicro())
 	// The greatest version survives: the earliest in the stream.
 	b.version.Append(^e.StreamSeq)
 	b.note(int32(e.OccurredAt.Year()*12 + int(e.OccurredAt.Month())))
+}
+
+func (b *Block) addID(text string, high, low uint64) {
+	b.idText.add(text)
+	b.idHigh.Append(high)
+	b.idLow.Append(low)
 }
 
 func (b *Block) note(month int32) {
@@ -117,10 +126,11 @@ func (b *Block) Rows() int { return len(b.months) }
 // Raw is the message's body of a row, made of its columns. It reads all rows
 // before it.
 func (b *Block) Raw(row int) []byte {
+	at := time.UnixMicro(int64(b.occurredAt.Data[row])).UTC()
 	e := event.Event{
-		ID: b.id.at(row), Account: b.account.Row(row), Username: b.username.at(row),
-		OccurredAt: time.UnixMicro(int64(b.occurredAt.Data[row])).UTC(),
-		Entry:      event.Entry(b.entry.Row(row)), Status: event.Status(b.status.Row(row)),
+		ID:      joinID(b.idText.at(row), b.idHigh.Row(row), b.idLow.Row(row), at),
+		Account: b.account.Row(row), Username: b.username.at(row), OccurredAt: at,
+		Entry: event.Entry(b.entry.Row(row)), Status: event.Status(b.status.Row(row)),
 		SessionID: b.sessionID.at(row), UserAgent: b.userAgent.at(row), Service: b.service.Row(row),
 		MFAMethod: event.MFAMethod(b.mfaMethod.Row(row)), DeviceID: b.deviceID.at(row),
 		RequestID: b.requestID.at(row), Reason: b.reason.at(row),
@@ -145,7 +155,7 @@ func (b *Block) Reset() {
 // pick adds those rows of another block that are wanted.
 func (b *Block) pick(from *Block, wanted func(row int) bool) {
 	for _, c := range []struct{ to, from *textColumn }{
-		{b.id, from.id},
+		{b.idText, from.idText},
 		{b.username, from.username},
 		{b.sessionID, from.sessionID},
 		{b.userAgent, from.userAgent},
@@ -164,13 +174,15 @@ func (b *Block) pick(from *Block, wanted func(row int) bool) {
 		b.occurredAt.AppendRaw(from.occurredAt.Data[row])
 		b.rank.Append(from.rank.Row(row))
 		b.contentHash.Append(from.contentHash.Row(row))
+		b.idHigh.Append(from.idHigh.Row(row))
+		b.idLow.Append(from.idLow.Row(row))
 		b.entry.Append(from.entry.Row(row))
 		b.status.Append(from.status.Row(row))
 		b.ip.Append(from.ip.Row(row))
 		b.service.Append(from.service.Row(row))
 		b.mfaMethod.Append(from.mfaMethod.Row(row))
 		b.attributes.Append(from.attributes.Row(row))
-		b.receivedAt.AppendRaw(from.receivedAt.Data[row])
+		b.receivedAfter.Append(from.receivedAfter.Row(row))
 		b.version.Append(from.version.Row(row))
 		b.note(month)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -38,35 +39,36 @@ func (db *DB) Event(ctx context.Context, account string, q query.EventQuestion) 
 }
 
 // readVersions fills in the event and the versions of its id.
-func (db *DB) readVersions(ctx context.Context, account string, q query.EventQuestion, d *query.EventDetails) error {
-	total, err := db.countVersions(ctx, account, q.ID)
-	if err != nil {
-		return err
-	}
-	if total == 0 {
-		return fmt.Errorf("event: %w", query.ErrNotFound)
-	}
-	d.VersionsTotal = total
-	if d.Versions, err = db.versions(ctx, account, q.ID, 0, total); err != nil {
+func (db *DB) readVersions(ctx context.Context, account string, q query.EventQuestion, d *query.EventDetails) (err error) {
+	if d.Versions, err = db.versions(ctx, account, q, versionsOfID); err != nil {
 		return err
 	}
 	if len(d.Versions) == 0 {
-		return fmt.Errorf("event: %w", query.ErrNotFound) // an insert that has not reached events yet
-	}
-	d.Event = d.Versions[0]
-	if q.StreamSeq == 0 {
-		return nil
-	}
-	chosen, err := db.versions(ctx, account, q.ID, q.StreamSeq, total)
-	if err != nil {
-		return err
-	}
-	if len(chosen) == 0 {
 		return fmt.Errorf("event: %w", query.ErrNotFound)
 	}
-	d.Event = chosen[0]
-	if !slices.ContainsFunc(d.Versions, func(v query.RawEvent) bool { return v.Hash == d.Event.Hash }) {
-		d.Versions = append(d.Versions, d.Event) // older than those that are listed
+	d.Event, d.VersionsTotal = d.Versions[0], len(d.Versions)
+	if d.VersionsTotal == query.MaxVersions {
+		if d.VersionsTotal, err = db.countVersions(ctx, account, q.ID); err != nil {
+			return err
+		}
+	}
+	if q.StreamSeq != 0 {
+		chosen, err := db.versions(ctx, account, q, versionOfSeq)
+		if err != nil {
+			return err
+		}
+		// A repeat that is not merged yet must not answer for its original.
+		if len(chosen) == 0 || chosen[0].StreamSeq != q.StreamSeq {
+			return fmt.Errorf("event: %w", query.ErrNotFound)
+		}
+		d.Event = chosen[0]
+		if !slices.ContainsFunc(d.Versions, func(v query.RawEvent) bool { return v.Hash == d.Event.Hash }) {
+			d.Versions = append(d.Versions, d.Event) // older than those that are listed
+		}
+	}
+	d.Event.Conflict = d.VersionsTotal > 1
+	for i := range d.Versions {
+		d.Versions[i].Conflict = d.Event.Conflict
 	}
 	return nil
 }
@@ -74,10 +76,10 @@ func (db *DB) readVersions(ctx context.Context, account string, q query.EventQue
 // countVersions counts the events that have an id.
 func (db *DB) countVersions(ctx context.Context, account, id string) (total int, err error) {
 	c := where(account)
-	c.bind("id = {id:String}", "id", id)
+	c.bind("id_hash = "+idHashSQL("{id:String}"), "id", id)
 	s := statement{
 		name:   "versions",
-		sql:    `SELECT uniqExact(content_hash) FROM event_ids WHERE ` + c.String(),
+		sql:    `SELECT uniqExact(occurred_in, content) FROM event_ids WHERE ` + c.String(),
 		params: c.params,
 	}
 	err = db.selectRows(ctx, account, s, func(rows driver.Rows) error {
@@ -89,17 +91,22 @@ func (db *DB) countVersions(ctx context.Context, account, id string) (total int,
 	return total, err
 }
 
-// versions reads events of an id with their messages, newest first: all of
-// them, up to query.MaxVersions, or the one that has the sequence seq.
-func (db *DB) versions(ctx context.Context, account, id string, seq uint64, total int) ([]query.RawEvent, error) {
+// Where versions of an id lie in events: all of them in the seconds that
+// event_ids tells, the one of a sequence by it.
+var (
+	versionsOfID = `toDateTime(occurred_at, 'UTC') IN (
+				SELECT occurred_in FROM event_ids WHERE account = {account:String} AND id_hash = ` + idHashSQL("{id:String}") + `)`
+	versionOfSeq = `(occurred_at, content_hash) IN (
+				SELECT occurred_at, content_hash FROM events WHERE account = {account:String} AND version = bitNot({seq:UInt64}) AND id = {id:String})`
+)
+
+// versions reads events of an id with their messages, newest first, up to
+// query.MaxVersions.
+func (db *DB) versions(ctx context.Context, account string, q query.EventQuestion, which string) ([]query.RawEvent, error) {
 	c := where(account)
-	c.bind("id = {id:String}", "id", id)
-	c.add(`occurred_at IN (SELECT occurred_at FROM event_ids WHERE ` + c.String() + `)`)
-	if seq != 0 {
-		// By the content first, then by the sequence below: a repeat that is not
-		// merged yet must not answer for its original.
-		c.bind(`content_hash IN (SELECT content_hash FROM events WHERE `+c.String()+` AND version = bitNot({seq:UInt64}))`, "seq", seq)
-	}
+	c.bind("id = {id:String}", "id", q.ID)
+	c.add(which)
+	c.params["seq"] = q.StreamSeq
 	c.params["limit"] = uint64(query.MaxVersions)
 	s := statement{
 		name: "versions",
@@ -112,10 +119,7 @@ func (db *DB) versions(ctx context.Context, account, id string, seq uint64, tota
 	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
 		var raw string
 		e, err := scanEvent(rows, account, &raw)
-		e.Conflict = total > 1
-		if seq == 0 || e.StreamSeq == seq {
-			versions = append(versions, query.RawEvent{Event: e, Raw: raw})
-		}
+		versions = append(versions, query.RawEvent{Event: e, Raw: raw})
 		return err
 	})
 	return versions, err
@@ -129,20 +133,18 @@ func (db *DB) describeAttempt(ctx context.Context, account string, d *query.Even
 		d.AttemptEvents = []query.Event{e}
 		return nil
 	}
-	f := query.AttemptFilter{AsOf: asOf, Username: e.Username}
-	rows, err := db.scanAttempts(ctx, account, db.attemptsStatement(account, f, []string{*e.SessionID}))
+	key := sessionKey{e.Username, *e.SessionID}
+	folded, err := db.foldSessions(ctx, account, asOf, []sessionKey{key})
 	if err != nil {
 		return err
 	}
-	if err := db.listAttemptEvents(ctx, account, e.Username, asOf, rows); err != nil {
-		return err
+	row, ok := folded[key]
+	if !ok {
+		return fmt.Errorf("event: %w", query.ErrNotFound) // an insert that has not reached events_by_user yet
 	}
-	if len(rows) != 1 {
-		return fmt.Errorf("fold attempt: %d rows, want 1", len(rows))
-	}
-	d.Attempt = rows[0].attempt(e.Username)
+	d.Attempt = row.attempt()
 	d.AttemptEvents, err = db.attemptEvents(ctx, account, e, query.TimeRange{
-		Start: rows[0].first.At, End: asOf.Add(time.Microsecond),
+		Start: row.first.At, End: row.lastSeen.Add(time.Microsecond),
 	})
 	return err
 }
@@ -239,35 +241,32 @@ func (db *DB) openSessions(ctx context.Context, account, username string, asOf t
 	if err != nil || len(open) == 0 {
 		return []query.Session{}, err
 	}
-	f := query.AttemptFilter{AsOf: asOf, Username: username}
-	rows, err := db.scanAttempts(ctx, account, db.attemptsStatement(account, f, open))
+	folded, err := db.foldSessions(ctx, account, asOf, open)
 	if err != nil {
 		return nil, err
 	}
-	if err := db.listAttemptEvents(ctx, account, username, asOf, rows); err != nil {
-		return nil, err
-	}
+	rows := slices.SortedFunc(maps.Values(folded), func(a, b attemptRow) int {
+		return cmp.Or(b.first.At.Compare(a.first.At), slices.Compare(b.first.Hash[:], a.first.Hash[:]))
+	})
 	sessions := make([]query.Session, len(rows))
 	for i, row := range rows {
-		sessions[i] = row.session(username)
+		sessions[i] = row.session()
 	}
 	return sessions, nil
 }
 
-func (db *DB) openSessionIDs(ctx context.Context, account, username string, asOf time.Time) ([]string, error) {
+func (db *DB) openSessionIDs(ctx context.Context, account, username string, asOf time.Time) ([]sessionKey, error) {
 	c := where(account)
 	c.bind("username = {username:String}", "username", username)
 	c.params["as_of"] = micros(asOf)
 	c.params["opened_from"] = micros(asOf.Add(-db.sessionLimit))
 	s := statement{name: "open sessions", sql: openSessionsSQL("events_by_user", c), params: c.params}
-	var open []string
+	var open []sessionKey
 	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
-		var name, session string
-		if err := rows.Scan(&name, &session); err != nil {
-			return err
-		}
-		open = append(open, session)
-		return nil
+		var key sessionKey
+		err := rows.Scan(&key.username, &key.sessionID)
+		open = append(open, key)
+		return err
 	})
 	return open, err
 }

@@ -63,22 +63,62 @@ func (db *DB) readEvents(ctx context.Context, account string, f query.EventFilte
 // readEventsBut is readEvents without the events of the attempt of without,
 // unless that is nil.
 func (db *DB) readEventsBut(ctx context.Context, account string, f query.EventFilter, without *query.Event) (events []query.Event, more bool, err error) {
+	events = []query.Event{}
+	for _, span := range nearFirst(f, time.Now()) {
+		f.Range = span
+		found, err := db.readSpan(ctx, account, f, without, f.Limit-len(events))
+		if err != nil {
+			return nil, false, err
+		}
+		if events = append(events, found...); len(events) > f.Limit {
+			return events[:f.Limit], true, nil
+		}
+	}
+	return events, false, nil
+}
+
+// near is how far from its beginning a list is read first. Every part of a table
+// that may hold a row of the page costs a read, and far back there are many.
+const near = 30 * 24 * time.Hour
+
+// nearFirst cuts the range of a list, newest first, into what is near its
+// beginning and the rest. Where a list of the oldest begins is not known.
+func nearFirst(f query.EventFilter, now time.Time) []query.TimeRange {
+	end := now
+	switch {
+	case f.Order == query.Ascending:
+		return []query.TimeRange{f.Range}
+	case f.After != nil:
+		end = f.After.At
+	case !f.Range.End.IsZero() && f.Range.End.Before(now):
+		end = f.Range.End
+	}
+	cut := end.Add(-near)
+	if !f.Range.Start.IsZero() && !f.Range.Start.Before(cut) {
+		return []query.TimeRange{f.Range}
+	}
+	return []query.TimeRange{{Start: cut, End: f.Range.End}, {Start: f.Range.Start, End: cut}}
+}
+
+// readSpan reads the events of one range: one more than limit where there are
+// more.
+func (db *DB) readSpan(ctx context.Context, account string, f query.EventFilter, without *query.Event, limit int) ([]query.Event, error) {
 	c := filterEvents(account, f)
 	if without != nil {
 		c.notOfAttempt(*without)
 	}
-	for fetch := f.Limit + 1 + overfetch; ; fetch *= 4 {
+	for fetch := limit + 1 + overfetch; ; fetch *= 4 {
 		rows, err := db.selectEvents(ctx, account, eventsStatement(c, f, fetch))
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
-		events = collapse(rows)
+		events := collapse(rows)
 		// Only the last of the groups may lack a copy, and it is not shown.
-		if len(events) > f.Limit {
-			return events[:f.Limit], true, nil
+		if len(events) > limit {
+			return events[:limit+1], nil
 		}
 		if len(rows) < fetch {
-			return events, false, nil
+			return events, nil
 		}
 	}
 }
@@ -283,37 +323,6 @@ func optional[S ~string](s S) *S {
 		return nil
 	}
 	return &s
-}
-
-// markConflicts marks the events whose id another event has too.
-func (db *DB) markConflicts(ctx context.Context, account string, events []query.Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	ids := make([]string, len(events))
-	for i := range events {
-		ids[i] = events[i].ID
-	}
-	c := where(account)
-	c.bind("id IN {ids:Array(String)}", "ids", ids)
-	s := statement{
-		name:   "conflicts",
-		sql:    `SELECT id FROM event_ids WHERE ` + c.String() + ` GROUP BY id HAVING uniqExact(content_hash) > 1`,
-		params: c.params,
-	}
-	conflicts := make(map[string]bool)
-	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return err
-		}
-		conflicts[id] = true
-		return nil
-	})
-	for i := range events {
-		events[i].Conflict = conflicts[events[i].ID]
-	}
-	return err
 }
 
 // userExists reports whether the user has any event up to asOf.

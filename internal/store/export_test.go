@@ -1,11 +1,14 @@
 package store
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/loginaudit/loginaudit/internal/query"
 )
 
 // AccountsSeen lists the accounts in a table that a statement sees which names
@@ -58,3 +61,9 @@ func (db *DB) ObjectsJSON(t testing.TB) string {
 
 // PlainEngine is what of an engine is compared.
 func PlainEngine(full string) string { return plainEngine(full) }
+
+// SessionsWithin is Sessions with other bounds of the walk: how many openings
+// are read at first, and about how many in all.
+func (db *DB) SessionsWithin(ctx context.Context, account string, f query.SessionFilter, first, most int) (query.SessionPage, error) {
+	return db.sessionsWithin(ctx, account, f, walkBounds{first: first, most: most})
+}

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -66,5 +67,16 @@ func TestAQuestionThatTakesTooLongIsTooHeavyWhileClickHouseAnswersOthers(t *test
 	defer cancel()
 	if err := db.reader.AskFor(ctx, 2); !errors.Is(err, query.ErrTooHeavy) {
 		t.Errorf("%v, want ErrTooHeavy", err)
+	}
+}
+
+// TestEveryBoundOfAQuestionStopsItAsTooHeavy: the bounds are those of the reader's
+// profile, which it cannot lift (internal/engine, internal/deploycheck).
+func TestEveryBoundOfAQuestionStopsItAsTooHeavy(t *testing.T) {
+	db := openDatabase(t)
+	got := db.reader.AskTooMuch(t)
+	want := map[string]int32{"rows to read": 158, "rows to answer": 396, "memory": 241, "time": 159}
+	if !maps.Equal(got, want) {
+		t.Errorf("stopped by the codes %v, want %v", got, want)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // has too is one control character: `{"id":\x01,"account":\x02}`. A body
 // is text of JSON and holds no such character (RFC 8259 §7), so that the row
 // gives the body back, byte for byte: the column raw of events is computed from
-// it (schema/clickhouse/00019_outlines.sql). The bodies of one publisher have
+// it (schema/clickhouse/00001_events.sql). The bodies of one publisher have
 // nearly the same outline, and so it costs next to nothing on disk, where the
 // bodies were a quarter of all. A body in which nothing was replaced is its own
 // outline.

@@ -185,8 +185,8 @@ func compareAttempts(rt *rapid.T, db *store.DB, plain *oracle.Oracle, account, u
 	}
 }
 
-func compareEvents(rt *rapid.T, db *store.DB, plain *oracle.Oracle, events []event.Stored) {
-	account := events[0].Account
+// drawEventFilter draws a filter of events, some of which it lets through.
+func drawEventFilter(rt *rapid.T, events []event.Stored) query.EventFilter {
 	f := query.EventFilter{
 		Range:    drawRange(rt),
 		Statuses: drawSet(rt, "statuses", event.Statuses()),
@@ -210,6 +210,11 @@ func compareEvents(rt *rapid.T, db *store.DB, plain *oracle.Oracle, events []eve
 			*exact.to = &values[0]
 		}
 	}
+	return f
+}
+
+func compareEvents(rt *rapid.T, db *store.DB, plain *oracle.Oracle, events []event.Stored) {
+	account, f := events[0].Account, drawEventFilter(rt, events)
 	want := plain.Events(account, f)
 	got := []query.Event{}
 	for {

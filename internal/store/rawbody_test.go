@@ -100,7 +100,7 @@ func TestRawIsTheBodyByteForByte(t *testing.T) {
 func TestBodiesFromBeforeOutlinesStay(t *testing.T) {
 	db := openDatabase(t)
 	body := `{"id":"old","account":"acme","username":"ada","entry":1,"status":1,"occurred_at":"2026-11-01T00:00:00Z"}`
-	db.exec(t, "INSERT INTO events (account, occurred_at, rank, content_hash, id, username, entry, status, outline, version)"+
+	db.exec(t, "INSERT INTO events (account, occurred_at, rank, content_hash, id_text, username, entry, status, outline, version)"+
 		" VALUES ('acme', '2026-11-01 00:00:00', 1, 'aaaaaaaaaaaaaaaa', 'old', 'ada', 1, 1, '"+body+"', 1)")
 	if got := db.texts(t, "SELECT raw FROM events"); len(got) != 1 || got[0] != body {
 		t.Errorf("raw %q, want %q", got, body)

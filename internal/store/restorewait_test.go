@@ -22,7 +22,7 @@ func (d database) beginInsert(t *testing.T, into string) driver.Batch {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+into+" (account, occurred_at, content_hash, id, username, entry, status, outline)")
+	batch, err := conn.PrepareBatch(t.Context(), "INSERT INTO "+into+" (account, occurred_at, content_hash, id_text, username, entry, status, outline)")
 	if err != nil {
 		t.Fatal(err)
 	}

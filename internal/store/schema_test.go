@@ -101,19 +101,13 @@ func TestViewsKnowTheCodes(t *testing.T) {
 	login := func(outcome event.Outcome) func(event.Status) bool {
 		return func(s event.Status) bool { return s.Attempt() == event.AttemptLogin && s.Outcome() == outcome }
 	}
-	other := list(func(s event.Status) bool { return s.Attempt() == event.AttemptNone })
 	for file, lists := range map[string]map[string]string{
 		"00007_user_latest_view.sql": {
-			`if\(status IN \(([^)]*)\), packed, ''\) AS login_success`: list(login(event.OutcomeSuccess)),
-			`if\(status IN \(([^)]*)\), packed, ''\) AS login_failure`: list(login(event.OutcomeFailure)),
-			`if\(status IN \(([^)]*)\), packed, ''\) AS login_pending`: list(login(event.OutcomePending)),
-			`if\(status IN \(([^)]*)\), packed, ''\) AS logout`:        list(func(s event.Status) bool { return s.Attempt() == event.AttemptLogout }),
-			`if\(status IN \(([^)]*)\), packed, ''\) AS other`:         other,
-		},
-		"00009_attempts_view.sql": {
-			`char\(status NOT IN \(([^)]*)\)\)`:                         other,
-			`if\(status IN \(([^)]*)\), occurred_at, never\) AS opened`: list(func(s event.Status) bool { return s.Session() == event.SessionOpens }),
-			`if\(status IN \(([^)]*)\), occurred_at, never\) AS closed`: list(func(s event.Status) bool { return s.Session() == event.SessionCloses }),
+			`status IN \(([^)]*)\) AS is_login_success`: list(login(event.OutcomeSuccess)),
+			`status IN \(([^)]*)\) AS is_login_failure`: list(login(event.OutcomeFailure)),
+			`status IN \(([^)]*)\) AS is_login_pending`: list(login(event.OutcomePending)),
+			`status IN \(([^)]*)\) AS is_logout`:        list(func(s event.Status) bool { return s.Attempt() == event.AttemptLogout }),
+			`status IN \(([^)]*)\) AS is_other`:         list(func(s event.Status) bool { return s.Attempt() == event.AttemptNone }),
 		},
 	} {
 		sql, err := schema.ClickHouse.ReadFile("clickhouse/" + file)

@@ -93,7 +93,7 @@ func differences() []difference {
 			[]string{"DROP TABLE events_by_user", "CREATE TABLE events_by_user AS events ENGINE = ReplacingMergeTree(rank) PARTITION BY toYear(occurred_at) ORDER BY (account, username, occurred_at, rank, content_hash)"},
 			[]string{
 				`table events_by_user has the engine "ReplacingMergeTree(rank)" instead of "ReplacingMergeTree(version)"`,
-				`table events_by_user has the column "ingested_at DateTime64(6, 'UTC') DEFAULT now64(6, 'UTC')" instead of "ingested_at DateTime64(6, 'UTC')"`,
+				`table events_by_user has the column "ingested_after Int64 DEFAULT toUnixTimestamp64Milli(now64(3, 'UTC')) - intDiv(toUnixTimestamp64Micro(occurred_at) + received_after, 1000)" instead of "ingested_after Int64"`,
 			},
 			[]string{"DROP TABLE events_by_user"},
 		},
@@ -136,7 +136,7 @@ func TestWhatAnOperatorMayTuneAndAddIsNoDifference(t *testing.T) {
 		"ALTER TABLE events DROP INDEX ix_version",
 		"ALTER TABLE events MODIFY COMMENT 'of ours'",
 		"ALTER TABLE attempts ADD COLUMN note String",
-		"ALTER TABLE event_ids ADD CONSTRAINT some CHECK id != 'x'",
+		"ALTER TABLE event_ids ADD CONSTRAINT some CHECK id_hash != 1",
 		"CREATE TABLE mine (account String) ENGINE = MergeTree ORDER BY account",
 		"CREATE MATERIALIZED VIEW mine_view TO mine AS SELECT account FROM events",
 		"CREATE VIEW plain AS SELECT account FROM events",

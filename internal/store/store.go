@@ -17,6 +17,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/ch-go"
@@ -45,6 +46,9 @@ type Config struct {
 	// Stream is the stream whose watermark answers carry; "" means
 	// LOGIN_EVENTS.
 	Stream string
+	// WatermarkAge is how old the watermark of an answer may be, so that not every
+	// question asks for it; 0 has it read for each.
+	WatermarkAge time.Duration
 	// MaxConnections bounds the pool; 0 means 10.
 	MaxConnections int
 }
@@ -64,6 +68,9 @@ type DB struct {
 	database     string
 	sessionLimit time.Duration
 	stream       string
+
+	markAge  time.Duration
+	lastMark atomic.Pointer[readMark]
 }
 
 // Open makes the pool and checks that ClickHouse answers.
@@ -72,7 +79,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open clickhouse: %w", err)
 	}
-	db := &DB{conn: conn, writer: &writer{options: cfg.insertOptions()}, database: cfg.Database, sessionLimit: cfg.SessionLimit, stream: cfg.Stream}
+	db := &DB{conn: conn, writer: &writer{options: cfg.insertOptions()}, database: cfg.Database, sessionLimit: cfg.SessionLimit, stream: cfg.Stream, markAge: cfg.WatermarkAge}
 	if db.sessionLimit <= 0 {
 		db.sessionLimit = DefaultSessionLimit
 	}

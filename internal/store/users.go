@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math/big"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -17,7 +18,7 @@ func (db *DB) Users(ctx context.Context, account string, f query.UserFilter) (qu
 	if err != nil {
 		return query.UserPage{}, err
 	}
-	s := db.usersStatement(account, f, nil)
+	s := db.usersStatement(account, f)
 	s.sql += orderUsers(f) + " LIMIT {limit:UInt64}"
 	s.params["limit"] = uint64(f.Limit) + 1
 	rows, err := db.scanUsers(ctx, account, s)
@@ -25,11 +26,14 @@ func (db *DB) Users(ctx context.Context, account string, f query.UserFilter) (qu
 		return query.UserPage{}, err
 	}
 	page := query.UserPage{Users: []query.User{}, Watermark: mark}
-	for i, row := range rows {
-		if i == f.Limit {
-			page.Next = rows[i-1].position(f.Sort)
-			break
-		}
+	if len(rows) > f.Limit {
+		rows = rows[:f.Limit]
+		page.Next = rows[len(rows)-1].position(f.Sort)
+	}
+	if err := db.completeUsers(ctx, account, f.AsOf, rows); err != nil {
+		return query.UserPage{}, err
+	}
+	for _, row := range rows {
 		page.Users = append(page.Users, row.user())
 	}
 	return page, nil
@@ -42,30 +46,66 @@ func (db *DB) User(ctx context.Context, account, username string, asOf time.Time
 	if err != nil {
 		return query.UserDetail{}, err
 	}
-	s := db.usersStatement(account, query.UserFilter{AsOf: asOf}, &username)
-	rows, err := db.scanUsers(ctx, account, s)
+	rows, err := db.scanUsers(ctx, account, db.userStatement(account, username, asOf))
 	if err != nil {
 		return query.UserDetail{}, err
 	}
 	if len(rows) == 0 {
 		return query.UserDetail{}, fmt.Errorf("user: %w", query.ErrNotFound)
 	}
-	detail := query.UserDetail{User: rows[0].user(), Watermark: mark}
-	detail.Sessions, err = db.openSessions(ctx, account, username, asOf)
-	return detail, err
+	detail := query.UserDetail{Watermark: mark}
+	if detail.Sessions, err = db.openSessions(ctx, account, username, asOf); err != nil {
+		return query.UserDetail{}, err
+	}
+	rows[0].sessions = uint64(len(detail.Sessions))
+	if err := db.findIDs(ctx, account, rows); err != nil {
+		return query.UserDetail{}, err
+	}
+	detail.User = rows[0].user()
+	return detail, nil
+}
+
+// slot is what one slot of user_latest tells: an event, and its id once that is
+// known.
+type slot struct {
+	*latest
+	id string
 }
 
 // userRow is a row of the users statement.
 type userRow struct {
-	username                              string
-	success, failure, login, logout, last *latest
-	sessions                              uint64
+	username                          string
+	success, failure, pending, logout slot
+	last                              *latest // what entry and status are those of
+	sessions                          uint64
 }
 
-func (r userRow) user() query.User {
+// slots are those that have an event, and so an id.
+func (r *userRow) slots() []*slot {
+	var filled []*slot
+	for _, s := range []*slot{&r.success, &r.failure, &r.pending, &r.logout} {
+		if s.latest != nil {
+			filled = append(filled, s)
+		}
+	}
+	return filled
+}
+
+// login is the latest log-in attempt, whatever its outcome.
+func (r *userRow) login() slot {
+	login := r.success
+	for _, s := range []slot{r.failure, r.pending} {
+		if s.latest != nil && (login.latest == nil || comparePositions(s.position(), login.position()) > 0) {
+			login = s
+		}
+	}
+	return login
+}
+
+func (r *userRow) user() query.User {
 	return query.User{
 		Username:         r.username,
-		LastLogin:        r.login.activity(),
+		LastLogin:        r.login().activity(),
 		LastLoginSuccess: r.success.activity(),
 		LastLoginFailure: r.failure.activity(),
 		LastLogout:       r.logout.activity(),
@@ -78,75 +118,111 @@ func (r userRow) user() query.User {
 	}
 }
 
-func (r userRow) position(sort query.UserSort) *query.UserPosition {
+func (r *userRow) position(sort query.UserSort) *query.UserPosition {
 	p := &query.UserPosition{Username: r.username}
-	at := map[query.UserSort]*latest{query.SortLastLogin: r.login, query.SortLastLogout: r.logout}[sort]
-	if at != nil {
-		p.Event = &at.place
+	at := map[query.UserSort]slot{query.SortLastLogin: r.login(), query.SortLastLogout: r.logout}[sort]
+	if at.latest != nil {
+		place := at.position()
+		p.Event = &place
 	}
 	return p
 }
 
-func (l *latest) activity() *query.Activity {
-	if l == nil {
+func (s slot) activity() *query.Activity {
+	if s.latest == nil {
 		return nil
 	}
 	return &query.Activity{
-		At:      query.At(l.place.At),
-		EventID: l.id,
-		Status:  l.status,
-		Outcome: l.status.Outcome(),
+		At:      query.At(s.at),
+		EventID: s.id,
+		Status:  s.status,
+		Outcome: s.status.Outcome(),
 	}
 }
 
 // usersStatement selects users as they are at f.AsOf. The projection knows the
 // present only; whoever has a later event (few, unless f.AsOf lies far back) is
-// folded from the events instead. only, unless nil, is the one user to answer.
-func (db *DB) usersStatement(account string, f query.UserFilter, only *string) statement {
-	scope, laterFrom := where(account), "events"
-	scope.params["as_of"] = micros(f.AsOf)
-	scope.params["opened_from"] = micros(f.AsOf.Add(-db.sessionLimit))
-	if only != nil {
-		scope.bind("username = {only:String}", "only", *only)
-		laterFrom = "events_by_user"
-	}
+// folded from the events instead.
+func (db *DB) usersStatement(account string, f query.UserFilter) statement {
+	scope := db.usersScope(account, f.AsOf)
 	if f.Text != "" {
 		scope.holds(f.Text, "username")
 	}
+	if f.After != nil && sortColumn(f.Sort) == "" {
+		scope.add(afterUser(f, scope.params))
+	}
+	sessions, join := "toUInt64(0)", ""
+	if f.LoggedIn != nil {
+		sessions = "sessions"
+		join = `
+		LEFT JOIN (SELECT username, count() AS sessions FROM (` + openSessionsSQL("events", scope) + `) GROUP BY username) AS opened USING (username)`
+	}
+	later := `SELECT DISTINCT username FROM events WHERE ` + scope.String() + ` AND occurred_at > ` + asOfParam
+	return statement{
+		name: "users",
+		sql: `WITH later AS (` + later + `)
+		SELECT ` + userColumns + `, ` + sessions + `, '', '', '', ''
+		FROM (
+			SELECT username, login_success AS success, login_failure AS failure, login_pending AS pending, logout AS logged_out, other AS rest
+			FROM user_latest FINAL
+			WHERE ` + scope.String() + ` AND username NOT IN (later)
+			UNION ALL
+			` + foldUsersSQL(scope.String()+" AND username IN (later)") + `
+		) AS latest_of` + join + `
+		WHERE username != ''` + filterUsers(f, scope.params),
+		params: scope.params,
+	}
+}
+
+// userStatement selects one user, with the ids that the projection knows.
+func (db *DB) userStatement(account, username string, asOf time.Time) statement {
+	scope := db.usersScope(account, asOf)
+	scope.bind("username = {only:String}", "only", username)
+	later := `SELECT username FROM events_by_user WHERE ` + scope.String() + ` AND occurred_at > ` + asOfParam + ` LIMIT 1`
+	return statement{
+		name: "user",
+		sql: `WITH later AS (` + later + `)
+		SELECT ` + userColumns + `, toUInt64(0), success_id, failure_id, pending_id, logout_id
+		FROM (
+			SELECT username, login_success AS success, login_failure AS failure, login_pending AS pending, logout AS logged_out, other AS rest,
+			       login_success_id AS success_id, login_failure_id AS failure_id, login_pending_id AS pending_id, logout_id
+			FROM user_latest FINAL
+			WHERE ` + scope.String() + ` AND username NOT IN (later)
+			UNION ALL
+			SELECT *, '' AS success_id, '' AS failure_id, '' AS pending_id, '' AS logout_id
+			FROM (` + foldUsersSQL(scope.String()+" AND username IN (later)") + `)
+		)
+		WHERE username != ''`,
+		params: scope.params,
+	}
+}
+
+func (db *DB) usersScope(account string, asOf time.Time) *conditions {
+	scope := where(account)
+	scope.params["as_of"] = micros(asOf)
+	scope.params["opened_from"] = micros(asOf.Add(-db.sessionLimit))
+	return scope
+}
+
+// userColumns are what filters and sorts go by, in the order of scanUsers.
+const userColumns = `username, success, failure, pending, logged_out,
+		       greatest(success, failure, pending) AS login,
+		       if(login = 0 AND logged_out = 0, rest, greatest(login, logged_out)) AS last`
+
+// foldUsersSQL folds events as the view user_latest_view does.
+func foldUsersSQL(condition string) string {
 	slot := func(name string, keep func(event.Status) bool) string {
 		return "maxIf(packed, status IN (" + statusesWhere(keep) + ")) AS " + name
 	}
-	sql := `
-		WITH later AS (
-			SELECT DISTINCT username FROM ` + laterFrom + `
-			WHERE ` + scope.String() + ` AND occurred_at > ` + asOfParam + `
-		), open AS (
-			` + openSessionsSQL(laterFrom, scope) + `
-		), latest_of AS (
-			SELECT username, max(login_success) AS success, max(login_failure) AS failure,
-			       max(login_pending) AS pending, max(logout) AS logged_out, max(other) AS rest
-			FROM user_latest
-			WHERE ` + scope.String() + ` AND username NOT IN (later)
-			GROUP BY username
-			UNION ALL
-			SELECT username, ` + slot("success", loginSuccess) + `, ` + slot("failure", loginFailure) + `,
+	return `SELECT username, ` + slot("success", loginSuccess) + `, ` + slot("failure", loginFailure) + `,
 			       ` + slot("pending", loginPending) + `, ` + slot("logged_out", logoutAttempt) + `,
 			       ` + slot("rest", noAttempt) + `
 			FROM (
-				SELECT username, status, concat(` + placeSQL + `, char(entry), char(status), id) AS packed
+				SELECT username, status, ` + slotSQL + ` AS packed
 				FROM events_by_user
-				WHERE ` + scope.String() + ` AND username IN (later) AND occurred_at <= ` + asOfParam + `
+				WHERE ` + condition + ` AND occurred_at <= ` + asOfParam + `
 			)
-			GROUP BY username
-		)
-		SELECT username, success, failure, logged_out,
-		       greatest(success, failure, pending) AS login,
-		       if(login = '' AND logged_out = '', rest, greatest(login, logged_out)) AS last,
-		       sessions
-		FROM latest_of
-		LEFT JOIN (SELECT username, count() AS sessions FROM open GROUP BY username) AS opened USING (username)
-		WHERE username != ''` + filterUsers(f, scope.params)
-	return statement{name: "users", sql: sql, params: scope.params}
+			GROUP BY username`
 }
 
 func loginSuccess(s event.Status) bool {
@@ -182,24 +258,24 @@ func openSessionsSQL(from string, scope *conditions) string {
 func filterUsers(f query.UserFilter, p params) string {
 	c := conditions{params: p}
 	if len(f.Statuses) > 0 {
-		c.add("reinterpretAsUInt8(substring(last, 27, 1)) IN (" + codeList(f.Statuses) + ")")
+		c.add(slotStatusSQL + " IN (" + codeList(f.Statuses) + ")")
 	}
 	if len(f.Entries) > 0 {
-		c.add("reinterpretAsUInt8(substring(last, 26, 1)) IN (" + codeList(f.Entries) + ")")
+		c.add(slotEntrySQL + " IN (" + codeList(f.Entries) + ")")
 	}
 	if f.LoggedIn != nil {
 		c.add(map[bool]string{true: "sessions > 0", false: "sessions = 0"}[*f.LoggedIn])
 	}
 	if f.NeverLoggedIn != nil {
-		c.add(map[bool]string{true: "success = ''", false: "success != ''"}[*f.NeverLoggedIn])
+		c.add(map[bool]string{true: "success = 0", false: "success != 0"}[*f.NeverLoggedIn])
 	}
 	if !f.LastLogin.Start.IsZero() {
-		c.bind("login >= unhex({login_start:String})", "login_start", hexOf(packTime(f.LastLogin.Start)))
+		c.bind("bitShiftRight(login, 76) >= {login_start:Int64}", "login_start", micros(f.LastLogin.Start))
 	}
 	if !f.LastLogin.End.IsZero() {
-		c.bind("login != '' AND login < unhex({login_end:String})", "login_end", hexOf(packTime(f.LastLogin.End)))
+		c.bind("login != 0 AND bitShiftRight(login, 76) < {login_end:Int64}", "login_end", micros(f.LastLogin.End))
 	}
-	if f.After != nil {
+	if f.After != nil && sortColumn(f.Sort) != "" {
 		c.add(afterUser(f, p))
 	}
 	if len(c.parts) == 0 {
@@ -225,10 +301,10 @@ func afterUser(f query.UserFilter, p params) string {
 	case column == "":
 		return "username " + sign + " {after_username:String}"
 	case f.After.Event == nil:
-		return column + " = '' AND username > {after_username:String}"
+		return column + " = 0 AND username > {after_username:String}"
 	default:
-		p["after_place"] = hexOf(packPlace(*f.After.Event))
-		return "(" + column + " = '' OR substring(" + column + ", 1, 25) " + sign + " unhex({after_place:String}))"
+		p["after_slot"] = packSlot(*f.After.Event).String()
+		return "(" + column + " = 0 OR bitShiftRight(" + column + ", 9) " + sign + " toUInt128({after_slot:String}))"
 	}
 }
 
@@ -241,28 +317,28 @@ func orderUsers(f query.UserFilter) string {
 	if column == "" {
 		return " ORDER BY username" + direction
 	}
-	return " ORDER BY " + column + " = '' ASC, " + column + direction + ", username ASC"
+	return " ORDER BY " + column + " = 0 ASC, " + column + direction + ", username ASC"
 }
 
 func (db *DB) scanUsers(ctx context.Context, account string, s statement) ([]userRow, error) {
 	var found []userRow
 	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
 		var r userRow
-		var success, failure, logout, login, last string
-		if err := rows.Scan(&r.username, &success, &failure, &logout, &login, &last, &r.sessions); err != nil {
+		var success, failure, pending, logout, login, last big.Int
+		var ids [4]string
+		err := rows.Scan(&r.username, &success, &failure, &pending, &logout, &login, &last, &r.sessions, &ids[0], &ids[1], &ids[2], &ids[3])
+		if err != nil {
 			return err
 		}
-		for _, slot := range []struct {
-			from string
-			to   **latest
-		}{{success, &r.success}, {failure, &r.failure}, {logout, &r.logout}, {login, &r.login}, {last, &r.last}} {
-			unpacked, err := unpackLatest(slot.from)
-			if err != nil {
-				return err
+		for i, into := range []struct {
+			slot *slot
+			from *big.Int
+		}{{&r.success, &success}, {&r.failure, &failure}, {&r.pending, &pending}, {&r.logout, &logout}} {
+			if into.slot.latest = unpackLatest(into.from); into.slot.latest != nil {
+				into.slot.id = into.slot.unpackID(ids[i])
 			}
-			*slot.to = unpacked
 		}
-		if r.last == nil {
+		if r.last = unpackLatest(&last); r.last == nil {
 			return fmt.Errorf("user without an event")
 		}
 		found = append(found, r)

@@ -72,10 +72,10 @@ type Known struct {
 
 // claimsSQL are all claims about a stream, the lasting ones and the latest.
 const claimsSQL = `
-	SELECT stream_created, generation, seq, time, known_at, anchor, gaps, '' AS worker, ` + never + ` AS reported_at
+	SELECT stream_created, generation, seq, time, known_at, anchor, gaps, '' AS worker, ` + never + ` AS reported_at, '' AS report
 	FROM watermarks WHERE stream = {stream:String}
 	UNION ALL
-	SELECT stream_created, generation, seq, time, known_at, anchor, gaps, worker, reported_at
+	SELECT stream_created, generation, seq, time, known_at, anchor, gaps, worker, reported_at, report
 	FROM pipeline_reports WHERE stream = {stream:String}`
 
 // ofLatest ends a statement over claimsSQL that wants the latest generation.
@@ -180,9 +180,29 @@ func (db *DB) Known(ctx context.Context, stream, worker string) (Known, error) {
 	return known, err
 }
 
-// Watermark tells how complete an answer is that is read after this returns.
+// Watermark tells how complete an answer is that is read after this returns. What
+// was read within Config.WatermarkAge is told again: it holds still, and lags by
+// so much more.
 func (db *DB) Watermark(ctx context.Context) (query.Watermark, error) {
-	return db.watermark(ctx, query.MaxGaps)
+	began := time.Now()
+	if last := db.lastMark.Load(); last != nil && began.Sub(last.at) < db.markAge {
+		mark := last.Watermark
+		if mark.Time != nil {
+			mark.LagMS += began.Sub(last.at).Milliseconds()
+		}
+		return mark, nil
+	}
+	mark, err := db.watermark(ctx, query.MaxGaps)
+	if err == nil && db.markAge > 0 {
+		db.lastMark.Store(&readMark{mark, began})
+	}
+	return mark, err
+}
+
+// readMark is a watermark and when its reading began.
+type readMark struct {
+	query.Watermark
+	at time.Time
 }
 
 func (db *DB) watermark(ctx context.Context, maxGaps int) (query.Watermark, error) {
@@ -192,16 +212,22 @@ func (db *DB) watermark(ctx context.Context, maxGaps int) (query.Watermark, erro
 		name: "watermark",
 		sql: `
 			SELECT max(seq), max(time), max(known_at) AS known,
-				dateDiff('millisecond', if(known = ` + never + `, max(time), known), now64(6, 'UTC')), max(gaps)
+				dateDiff('millisecond', if(known = ` + never + `, max(time), known), now64(6, 'UTC')), max(gaps),
+				stream_created, generation, max(simpleJSONExtractString(report, 'last_commit'))
 			FROM (` + claimsSQL + `)` + ofLatest,
 		params: params{"stream": db.stream},
 	}
 	err := db.selectRows(ctx, "", s, func(rows driver.Rows) error {
-		var at, known time.Time
+		var at, known, created time.Time
 		var lag int64
-		if err := rows.Scan(&mark.StreamSeq, &at, &known, &lag, &gaps); err != nil {
+		var generation uint32
+		var committed string
+		if err := rows.Scan(&mark.StreamSeq, &at, &known, &lag, &gaps, &created, &generation, &committed); err != nil {
 			return err
 		}
+		// Rows can be read as soon as their batch is in, which is before the floor of the
+		// stream moves, and it may not move for long: so the last batch counts, too.
+		mark.Stand = fmt.Sprint(created.UnixMicro(), generation, mark.StreamSeq, gaps, committed)
 		if mark.Time = moment(at); mark.Time != nil {
 			mark.LagMS = max(lag, 0)
 		}

@@ -224,3 +224,42 @@ func TestReportsAreBounded(t *testing.T) {
 		t.Errorf("the watermark is %d, want 249", mark.StreamSeq)
 	}
 }
+
+// TestAWatermarkMayBeToldAgain: within its age no question asks for it, it lags by
+// so much more, and then it is read anew.
+func TestAWatermarkMayBeToldAgain(t *testing.T) {
+	db := openDatabase(t)
+	config := db.config("reader")
+	config.WatermarkAge = time.Hour
+	old, err := store.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	tell := func(seq uint64) {
+		t.Helper()
+		at := time.Now().UTC().Truncate(time.Microsecond)
+		claim := store.Claim{Stream: "LOGIN_EVENTS", Created: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Generation: 1, Seq: seq, Time: at, KnownAt: at}
+		if err := db.writer.Tell(t.Context(), store.Tidings{Claim: claim, Lasting: true, Worker: "w"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(db *store.DB) query.Watermark {
+		t.Helper()
+		mark, err := db.Watermark(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return mark
+	}
+	tell(1)
+	first := read(old)
+	tell(2)
+	again := read(old)
+	if first.StreamSeq != 1 || again.StreamSeq != 1 || again.LagMS < first.LagMS {
+		t.Errorf("told are %+v and %+v, want the first one twice", first, again)
+	}
+	if fresh := read(db.reader); fresh.StreamSeq != 2 {
+		t.Errorf("without an age %+v is told, want the second", fresh)
+	}
+}

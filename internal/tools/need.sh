@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and Go does not bring: a browser, a C compiler
-# (for the race detector). As root with apt it installs; else it tells how.
+# (for the race detector); and PostgreSQL, which "make bench-query POSTGRES=1"
+# compares with. As root with apt it installs; else it tells how.
 set -euo pipefail
 
 have_browser() {
@@ -14,6 +15,10 @@ have_browser() {
 
 have_compiler() {
   command -v "${CC:-gcc}" >/dev/null || command -v cc >/dev/null || command -v clang >/dev/null
+}
+
+have_postgres() {
+  [[ -x "${POSTGRES_BIN:-/usr/lib/postgresql/15/bin}/initdb" || -x /usr/pgsql-15/bin/initdb ]]
 }
 
 fail() {
@@ -40,7 +45,10 @@ case "${1:-}" in
   compiler)
     have_compiler || install "gcc libc6-dev" "a C compiler (the race detector needs one)" ""
     ;;
+  postgres)
+    have_postgres || install postgresql-15 "PostgreSQL 15" ", or name the folder of its programs in POSTGRES_BIN=DIR"
+    ;;
   *)
-    fail "usage: $0 browser|compiler"
+    fail "usage: $0 browser|compiler|postgres"
     ;;
 esac

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/loginaudit/loginaudit/internal/query"
+	"github.com/loginaudit/loginaudit/schema"
 )
 
 // userList, attemptList and eventList are the lists of contract §4.
@@ -38,7 +39,26 @@ func (s *Server) codes(w http.ResponseWriter, r *http.Request) error {
 	if err := query.ParseNone(values); err != nil {
 		return err
 	}
-	return writeJSON(w, query.Codes())
+	body, err := encodeJSON(query.Codes())
+	if err != nil {
+		return err
+	}
+	writeFixed(w, r, jsonType, body)
+	return nil
+}
+
+// openAPI tells the contract of the API, to programs that have no credentials yet
+// too: it holds nothing of this installation.
+func (s *Server) openAPI(w http.ResponseWriter, r *http.Request) error {
+	values, err := parameters(r)
+	if err != nil {
+		return err
+	}
+	if err := query.ParseNone(values); err != nil {
+		return err
+	}
+	writeFixed(w, r, "application/yaml", schema.OpenAPI)
+	return nil
 }
 
 func (s *Server) users(w http.ResponseWriter, r *http.Request) error {
@@ -50,13 +70,16 @@ func (s *Server) users(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if done, err := s.unchanged(w, r, q); done || err != nil {
+		return err
+	}
 	page, err := s.store.Users(r.Context(), q.account(), filter)
 	if err != nil {
 		return fmt.Errorf("list users: %w", err)
 	}
-	return writeJSON(w, userList{
-		Users: list(page.Users), NextCursor: cursors.User(page.Next), Watermark: page.Watermark,
-	})
+	next := cursors.User(page.Next)
+	body := userList{Users: list(page.Users), NextCursor: next, Watermark: page.Watermark}
+	return s.reply(w, r, q, reply{body: body, mark: page.Watermark, next: next})
 }
 
 func (s *Server) user(w http.ResponseWriter, r *http.Request) error {
@@ -68,12 +91,15 @@ func (s *Server) user(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if done, err := s.unchanged(w, r, q); done || err != nil {
+		return err
+	}
 	detail, err := s.store.User(r.Context(), q.account(), *q.asked.Username, asOf)
 	if err != nil {
 		return missing(fmt.Errorf("show user: %w", err), noSuchUser(asOf))
 	}
 	detail.Sessions = list(detail.Sessions)
-	return writeJSON(w, detail)
+	return s.reply(w, r, q, reply{body: detail, mark: detail.Watermark})
 }
 
 func (s *Server) attempts(w http.ResponseWriter, r *http.Request) error {
@@ -85,16 +111,23 @@ func (s *Server) attempts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if done, err := s.unchanged(w, r, q); done || err != nil {
+		return err
+	}
 	page, err := s.store.Attempts(r.Context(), q.account(), filter)
 	if err != nil {
-		return missing(fmt.Errorf("list attempts: %w", err), noSuchUser(filter.AsOf))
+		asking := query.Asking{Range: filter.Range, Order: filter.Order}
+		if filter.After != nil {
+			asking.Reached = filter.After.StartedAt
+		}
+		return missing(q.orNarrower(r, fmt.Errorf("list attempts: %w", err), asking), noSuchUser(filter.AsOf))
 	}
 	for i := range page.Attempts {
 		page.Attempts[i].EventIDs = list(page.Attempts[i].EventIDs)
 	}
-	return writeJSON(w, attemptList{
-		Attempts: list(page.Attempts), NextCursor: cursors.Attempt(page.Next), Watermark: page.Watermark,
-	})
+	next := cursors.Attempt(page.Next)
+	body := attemptList{Attempts: list(page.Attempts), NextCursor: next, Watermark: page.Watermark}
+	return s.reply(w, r, q, reply{body: body, mark: page.Watermark, next: next})
 }
 
 func (s *Server) userEvents(w http.ResponseWriter, r *http.Request) error {
@@ -102,7 +135,7 @@ func (s *Server) userEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return missing(writeEvents(w, r, q, s.store.UserEvents), noSuchName)
+	return missing(s.writeEvents(w, r, q, s.store.UserEvents), noSuchName)
 }
 
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
@@ -110,24 +143,28 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeEvents(w, r, q, s.store.Events)
+	return s.writeEvents(w, r, q, s.store.Events)
 }
 
 // eventsOf is a list of events of the store.
 type eventsOf func(ctx context.Context, account string, f query.EventFilter) (query.EventPage, error)
 
-func writeEvents(w http.ResponseWriter, r *http.Request, q question, ask eventsOf) error {
+func (s *Server) writeEvents(w http.ResponseWriter, r *http.Request, q question, ask eventsOf) error {
 	filter, cursors, err := query.ParseEvents(q.values, q.asked)
 	if err != nil {
 		return err
 	}
+	if done, err := s.unchanged(w, r, q); done || err != nil {
+		return err
+	}
 	page, err := ask(r.Context(), q.account(), filter)
 	if err != nil {
-		return fmt.Errorf("list events: %w", err)
+		asking := query.Asking{Range: filter.Range, Order: filter.Order, Reached: reached(filter.After)}
+		return q.orNarrower(r, fmt.Errorf("list events: %w", err), asking)
 	}
-	return writeJSON(w, eventList{
-		Events: list(page.Events), NextCursor: cursors.Event(page.Next), Watermark: page.Watermark,
-	})
+	next := cursors.Event(page.Next)
+	body := eventList{Events: list(page.Events), NextCursor: next, Watermark: page.Watermark}
+	return s.reply(w, r, q, reply{body: body, mark: page.Watermark, next: next})
 }
 
 func (s *Server) event(w http.ResponseWriter, r *http.Request) error {
@@ -162,6 +199,8 @@ func list[T any](rows []T) []T {
 	return rows
 }
 
+const jsonType = "application/json; charset=utf-8"
+
 // writeJSON writes v whole or, where it cannot be written, not at all. Texts
 // are those that were published: nothing is escaped for HTML.
 func writeJSON(w http.ResponseWriter, v any) error {
@@ -169,7 +208,7 @@ func writeJSON(w http.ResponseWriter, v any) error {
 	if err != nil {
 		return err
 	}
-	writeBody(w, http.StatusOK, "application/json; charset=utf-8", body)
+	writeBody(w, http.StatusOK, jsonType, body)
 	return nil
 }
 
@@ -200,12 +239,15 @@ func (s *Server) histogram(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if done, err := s.unchanged(w, r, q); done || err != nil {
+		return err
+	}
 	h, err := s.store.Histogram(r.Context(), q.account(), ask)
 	if err != nil {
-		return fmt.Errorf("count events over time: %w", err)
+		return q.orNarrower(r, fmt.Errorf("count events over time: %w", err), query.Asking{Range: ask.Filter.Range})
 	}
 	h.Buckets = list(h.Buckets)
-	return writeJSON(w, h)
+	return s.reply(w, r, q, reply{body: h, mark: h.Watermark})
 }
 
 func (s *Server) facets(w http.ResponseWriter, r *http.Request) error {
@@ -217,14 +259,17 @@ func (s *Server) facets(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if done, err := s.unchanged(w, r, q); done || err != nil {
+		return err
+	}
 	answer, err := s.store.Facets(r.Context(), q.account(), ask)
 	if err != nil {
-		return fmt.Errorf("count events by fields: %w", err)
+		return q.orNarrower(r, fmt.Errorf("count events by fields: %w", err), query.Asking{Range: ask.Filter.Range})
 	}
 	facets := make(map[query.Facet][]query.FacetValue, len(answer.Facets))
 	for field, values := range answer.Facets {
 		facets[field] = list(values)
 	}
 	answer.Facets = facets
-	return writeJSON(w, answer)
+	return s.reply(w, r, q, reply{body: answer, mark: answer.Watermark})
 }

@@ -33,17 +33,28 @@ func (s *Server) accountRoutes() []accountRoute {
 		{"/users/{username}/events", access.SecurityRead, s.userEvents},
 		{"/events", access.SecurityRead, s.events},
 		{"/events/{id}", access.SecurityRead, s.event},
+		{"/sessions", access.SecurityRead, s.sessions},
 		{"/histogram", access.SecurityRead, s.histogram},
 		{"/facets", access.SecurityRead, s.facets},
+		{"/export", access.SecurityExport, s.export},
+		{"/stream", access.SecurityRead, s.stream},
 	}
 }
+
+// lasting tells of a question whose answer may take as long as it takes.
+func (r accountRoute) lasting() bool { return r.path == "/export" || r.path == "/stream" }
 
 func (s *Server) apiRoutes(r chi.Router) {
 	r.Route("/v1", func(r chi.Router) {
 		get(r, "/codes", s.forViewers(s.codes))
 		get(r, "/status", s.forViewers(s.status))
+		get(r, "/openapi.yaml", s.forAll(s.openAPI))
 		r.Route("/accounts/{account}", func(r chi.Router) {
 			for _, route := range s.accountRoutes() {
+				if route.lasting() {
+					get(r, route.path, s.authenticated(s.withRight(route.right, route.handle)))
+					continue
+				}
 				get(r, route.path, s.forRight(route.right, route.handle))
 			}
 		})
@@ -56,31 +67,50 @@ func get(r chi.Router, path string, h http.HandlerFunc) {
 	r.Head(path, h)
 }
 
-// forViewers answers whoever has valid credentials.
-func (s *Server) forViewers(h handler) http.HandlerFunc {
+// forAll answers whoever asks.
+func (s *Server) forAll(h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		viewer, err := s.authenticate(r)
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), viewerKey{}, viewer), s.queryTimeout)
-		defer cancel()
-		err = h(w, r.WithContext(ctx))
-		switch {
-		case err == nil:
-		case errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.Is(err, query.ErrUnavailable):
-			// However the store puts it, unless it knows that it answers nobody.
-			s.fail(w, r, errors.Join(err, context.DeadlineExceeded))
-		default:
+		if err := h(w, r); err != nil {
 			s.fail(w, r, err)
 		}
 	}
 }
 
+// authenticated answers whoever has valid credentials, in as much time as it takes.
+func (s *Server) authenticated(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		viewer, err := s.authenticate(r)
+		if err == nil {
+			err = h(w, r.WithContext(context.WithValue(r.Context(), viewerKey{}, viewer)))
+		}
+		if err != nil {
+			s.fail(w, r, err)
+		}
+	}
+}
+
+// forViewers answers whoever has valid credentials, in the time of one question.
+func (s *Server) forViewers(h handler) http.HandlerFunc {
+	return s.authenticated(func(w http.ResponseWriter, r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), s.queryTimeout)
+		defer cancel()
+		err := h(w, r.WithContext(ctx))
+		if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && !errors.Is(err, query.ErrUnavailable) {
+			// However the store puts it, unless it knows that it answers nobody.
+			return errors.Join(err, context.DeadlineExceeded)
+		}
+		return err
+	})
+}
+
 // forRight answers who has the right on the account of the path.
 func (s *Server) forRight(right access.Right, h handler) http.HandlerFunc {
-	return s.forViewers(func(w http.ResponseWriter, r *http.Request) error {
+	return s.forViewers(s.withRight(right, h))
+}
+
+// withRight is h for who has the right on the account of the path.
+func (s *Server) withRight(right access.Right, h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
 		account, err := accountOf(r)
 		if err != nil {
 			return err
@@ -94,7 +124,7 @@ func (s *Server) forRight(right access.Right, h handler) http.HandlerFunc {
 		default: // whether the account exists is not theirs to know
 			return errNoPath
 		}
-	})
+	}
 }
 
 type viewerKey struct{}
@@ -139,6 +169,9 @@ func nameOf(r *http.Request, part string) (string, error) {
 type question struct {
 	values url.Values
 	asked  query.Asked
+	// moving tells, once the parameters are parsed, whether the answer depends on
+	// the moment of the question; nil where no account is asked about.
+	moving *bool
 }
 
 // account is whom the question is about.
@@ -150,7 +183,8 @@ func (s *Server) question(r *http.Request) (question, error) {
 		return question{}, err
 	}
 	values, err := parameters(r)
-	return question{values: values, asked: query.Asked{Account: account, Now: s.now()}}, err
+	moving := new(bool)
+	return question{values: values, asked: query.Asked{Account: account, Now: s.now(), Moving: moving}, moving: moving}, err
 }
 
 // userQuestion is question for a path that names a user.

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/loginaudit/loginaudit/internal/access"
+	"github.com/loginaudit/loginaudit/internal/query"
 )
 
 // metrics are those of requests, by the pattern of their route.
@@ -22,7 +23,16 @@ type metrics struct {
 	panics   prometheus.Counter
 	signIns  *prometheus.CounterVec
 	refused  prometheus.Counter
+	exports  *prometheus.CounterVec
+	events   *prometheus.CounterVec
 }
+
+// Results of an export.
+const (
+	exportWhole   = "whole"
+	exportBroken  = "broken"
+	exportRefused = "refused"
+)
 
 // Results of a sign-in on the page.
 const (
@@ -58,13 +68,27 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Requests with a token or a page session that is malformed, unknown or expired.",
 		}),
 	}
+	m.exports = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "loginaudit_web_exports_total",
+		Help: "Exports, by format and result: whole, broken after the first byte, refused before it.",
+	}, []string{"format", "result"})
+	m.events = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "loginaudit_web_exported_events_total",
+		Help: "Events sent by exports, by format, those of broken ones included.",
+	}, []string{"format"})
+	for _, format := range query.ExportFormats() {
+		for _, result := range []string{exportWhole, exportBroken, exportRefused} {
+			m.exports.WithLabelValues(string(format), result)
+		}
+		m.events.WithLabelValues(string(format))
+	}
 	for _, result := range []string{signedIn, signInFailed} {
 		m.signIns.WithLabelValues(result)
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.panics, m.signIns, m.refused} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.inFlight, m.panics, m.signIns, m.refused, m.exports, m.events} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register web metrics: %w", err)
 		}
@@ -100,6 +124,12 @@ func (m *metrics) counted(authenticate func(*http.Request) (access.Viewer, error
 		}
 		return viewer, err
 	}
+}
+
+// exported counts an export.
+func (m *metrics) exported(format query.ExportFormat, result string, events uint64) {
+	m.exports.WithLabelValues(string(format), result).Inc()
+	m.events.WithLabelValues(string(format)).Add(float64(events))
 }
 
 func (m *metrics) done(method, route string, status int, elapsed time.Duration) {

@@ -59,21 +59,22 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		s.metrics.inFlight.Inc()
 		defer s.metrics.inFlight.Dec()
 		wrapped := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		defer func() { // an answer that is broken off is counted, too
+			elapsed, route, status := time.Since(start), routeOf(r), wrapped.Status()
+			if status == 0 {
+				status = http.StatusOK
+			}
+			s.metrics.done(r.Method, route, status, elapsed)
+			s.log.Info("request",
+				zap.String("request_id", requestIDOf(r)),
+				zap.String("method", methodName(r.Method)),
+				zap.String("route", route),
+				zap.Int("status", status),
+				zap.Int("bytes", wrapped.BytesWritten()),
+				zap.Duration("elapsed", elapsed),
+			)
+		}()
 		next.ServeHTTP(wrapped, r)
-
-		elapsed, route, status := time.Since(start), routeOf(r), wrapped.Status()
-		if status == 0 {
-			status = http.StatusOK
-		}
-		s.metrics.done(r.Method, route, status, elapsed)
-		s.log.Info("request",
-			zap.String("request_id", requestIDOf(r)),
-			zap.String("method", methodName(r.Method)),
-			zap.String("route", route),
-			zap.Int("status", status),
-			zap.Int("bytes", wrapped.BytesWritten()),
-			zap.Duration("elapsed", elapsed),
-		)
 	})
 }
 
@@ -165,5 +166,6 @@ func limitBody(next http.Handler) http.Handler {
 func compress(next http.Handler) http.Handler {
 	const level = 5
 	return middleware.Compress(level, "application/json", "application/problem+json",
+		"application/x-ndjson", "text/csv", // Parquet is compressed already
 		"text/html", "text/css", "text/javascript", "image/svg+xml")(next)
 }

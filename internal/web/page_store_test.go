@@ -13,6 +13,7 @@ import (
 
 	"github.com/loginaudit/loginaudit/event"
 	"github.com/loginaudit/loginaudit/internal/access"
+	"github.com/loginaudit/loginaudit/internal/apicheck"
 	"github.com/loginaudit/loginaudit/internal/emit"
 	"github.com/loginaudit/loginaudit/internal/oracle"
 	"github.com/loginaudit/loginaudit/internal/query"
@@ -88,6 +89,17 @@ func (s *plainStore) Attempts(_ context.Context, account string, f query.Attempt
 	return p, s.broken
 }
 
+func (s *plainStore) Sessions(_ context.Context, account string, f query.SessionFilter) (query.SessionPage, error) {
+	rows, last := paged(s.Oracle.Sessions(account, f), f.Limit, func(o query.Session) bool {
+		return f.After != nil && o.OpenedAt.Equal(f.After.At)
+	})
+	p := query.SessionPage{Sessions: rows, Watermark: s.mark}
+	if last != nil {
+		p.Next = &query.Position{At: last.OpenedAt.Time}
+	}
+	return p, s.broken
+}
+
 func (s *plainStore) Histogram(_ context.Context, account string, q query.HistogramQuestion) (query.Histogram, error) {
 	return s.Oracle.Histogram(account, q)
 }
@@ -136,6 +148,18 @@ func (s *plainStore) Accounts(context.Context) ([]string, error) { return s.Orac
 func (s *plainStore) Status(context.Context) (query.Status, error) { return query.Status{}, nil }
 
 func (s *plainStore) Watermark(context.Context) (query.Watermark, error) { return s.mark, nil }
+
+func (s *plainStore) Export(_ context.Context, account string, f query.EventFilter, each func([]query.Event) error) (query.Watermark, error) {
+	if s.broken != nil {
+		return s.mark, s.broken
+	}
+	for events := range slices.Chunk(s.Oracle.Events(account, f), 7) {
+		if err := each(events); err != nil {
+			return s.mark, err
+		}
+	}
+	return s.mark, nil
+}
 
 // stored makes events of messages, in the order in which the stream has them.
 func stored(t testing.TB, events ...event.Event) []event.Stored {
@@ -191,7 +215,7 @@ func pageServer(t testing.TB, s Store) (handler http.Handler, token string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return server.Handler(), admin.Secret()
+	return apicheck.Handler(t, server.Handler()), admin.Secret()
 }
 
 // shownPage is a page that was answered.

@@ -50,8 +50,14 @@ var (
 	tooLarge = problemKind{"too-large", "Content too large", http.StatusRequestEntityTooLarge,
 		"the body is too large", "The body of the request is larger than anything the path takes."}
 	tooHeavy = problemKind{"too-heavy", "Too heavy", http.StatusUnprocessableEntity,
-		"this reads more than one question may: narrow start and end, name a username, or add a filter",
-		"The question would read more than one question may. Narrow its time range, name a user, or add filters."}
+		"this reads more than one question may: narrow it by another filter, or ask for one user",
+		"The question would read, or take, more than one question may. Narrow its time range, name a user, or add filters; proposal, where it is there, is a narrower question."}
+	tooManyExports = problemKind{"too-many-exports", "Too many exports", http.StatusTooManyRequests,
+		"as many exports are running as there may be; try again later",
+		"Each export takes memory and a part of the store for as long as it lasts, so there may be few at a time. Try again after Retry-After seconds."}
+	upgradeRequired = problemKind{"upgrade-required", "Upgrade required", http.StatusUpgradeRequired,
+		"this takes HTTP/1.1 or newer",
+		"Over HTTP/1.0 the end of the connection is the end of the answer, so that a broken export would look like a whole one. Ask by HTTP/1.1 (a proxy: nginx takes proxy_http_version 1.1), or for format=ndjson or parquet, which show by themselves that they are whole."}
 	gone = problemKind{"cancelled", "Cancelled", statusGone,
 		"the request was cancelled", "Who asked did not wait for the answer."}
 	unavailable = problemKind{"unavailable", "Unavailable", http.StatusServiceUnavailable,
@@ -63,15 +69,16 @@ var (
 func problemKinds() []problemKind {
 	return []problemKind{
 		invalidParameter, badRequest, unauthorized, missingRight, crossOrigin, notFound, wrongMethod,
-		tooLarge, tooHeavy, gone, unavailable, internalError,
+		tooLarge, tooHeavy, tooManyExports, upgradeRequired, gone, unavailable, internalError,
 	}
 }
 
 // failure is an error as the asker is told it.
 type failure struct {
 	problemKind
-	detail string
-	errors []query.ParameterError
+	detail   string
+	errors   []query.ParameterError
+	proposal *proposal
 }
 
 // Error makes a failure an error that a handler may return.
@@ -138,7 +145,7 @@ func describe(r *http.Request, err error) failure {
 	case r.Context().Err() != nil: // whatever else went wrong, nobody waits
 		return gone.because(gone.detail)
 	case errors.Is(err, query.ErrTooHeavy), errors.Is(err, context.DeadlineExceeded):
-		return tooHeavy.because(tooHeavy.detail)
+		return narrower(err)
 	case errors.Is(err, query.ErrUnavailable):
 		return unavailable.because(unavailable.detail)
 	default:
@@ -182,13 +189,19 @@ type problem struct {
 	Detail    string                 `json:"detail"`
 	RequestID string                 `json:"request_id"`
 	Errors    []query.ParameterError `json:"errors"`
+	Proposal  *proposal              `json:"proposal,omitempty"`
+}
+
+// newProblem is a failure as the asker is told it.
+func newProblem(r *http.Request, f failure) problem {
+	return problem{
+		Type: problemPath + f.slug, Title: f.title, Status: f.status, Detail: f.detail,
+		RequestID: requestIDOf(r), Errors: list(f.errors), Proposal: f.proposal,
+	}
 }
 
 func writeProblem(w http.ResponseWriter, r *http.Request, f failure) {
-	body, _ := encodeJSON(problem{ // strings and numbers: it cannot fail
-		Type: problemPath + f.slug, Title: f.title, Status: f.status, Detail: f.detail,
-		RequestID: requestIDOf(r), Errors: list(f.errors),
-	})
+	body, _ := encodeJSON(newProblem(r, f)) // strings and numbers: it cannot fail
 	writeBody(w, f.status, "application/problem+json", body)
 }
 

@@ -37,6 +37,12 @@ type UserStore interface {
 	Attempts(ctx context.Context, account string, f query.AttemptFilter) (query.AttemptPage, error)
 }
 
+// SessionStore answers questions about sessions.
+type SessionStore interface {
+	// Sessions lists the sessions of an account that have opened.
+	Sessions(ctx context.Context, account string, f query.SessionFilter) (query.SessionPage, error)
+}
+
 // EventStore answers questions about events.
 type EventStore interface {
 	// Events lists events of an account.
@@ -54,6 +60,14 @@ type EventStore interface {
 	Facets(ctx context.Context, account string, q query.FacetsQuestion) (query.FacetAnswer, error)
 }
 
+// ExportStore gives events away in bulk.
+type ExportStore interface {
+	// Export hands every event that f lets through to each, in its order, as of the
+	// watermark that it returns. Each may keep the events, not the slice. An error of
+	// each is returned as it is.
+	Export(ctx context.Context, account string, f query.EventFilter, each func([]query.Event) error) (query.Watermark, error)
+}
+
 // StatusStore answers questions about all of the store.
 type StatusStore interface {
 	// Accounts lists the accounts that have events.
@@ -68,7 +82,9 @@ type StatusStore interface {
 // Store is all that web asks.
 type Store interface {
 	UserStore
+	SessionStore
 	EventStore
+	ExportStore
 	StatusStore
 }
 
@@ -76,6 +92,8 @@ type Store interface {
 type Config struct {
 	// Store answers the questions. Required.
 	Store Store
+	// Tail follows the stream; there is no tail when nil.
+	Tail Tail
 	// Access knows the viewers. Required.
 	Access *access.Authenticator
 	// Log gets one line a request, without personal data; none when nil.
@@ -95,11 +113,13 @@ const defaultQueryTimeout = 15 * time.Second
 // Server is the API and the page.
 type Server struct {
 	store        Store
+	tail         Tail
 	access       *access.Authenticator
 	log          *zap.Logger
 	metrics      *metrics
 	version      string
 	queryTimeout time.Duration
+	exports      exports
 	now          func() time.Time
 	authenticate func(*http.Request) (access.Viewer, error)
 	pages        pages
@@ -134,8 +154,8 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		store: c.Store, access: c.Access, log: c.Log,
-		metrics: m, version: c.Version, queryTimeout: c.QueryTimeout, now: c.Now,
+		store: c.Store, tail: c.Tail, access: c.Access, log: c.Log,
+		metrics: m, version: c.Version, queryTimeout: c.QueryTimeout, exports: newExports(), now: c.Now,
 		authenticate: m.counted(c.Access.Viewer),
 	}
 	routes := s.routes()

@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"github.com/loginaudit/loginaudit/internal/query"
+)
+
+// conflictMarker marks the events of an export whose id another event has too.
+type conflictMarker struct {
+	db      *DB
+	account string
+	few     int             // the most events of which each is asked for
+	seen    int             // events so far
+	suspect map[uint64]bool // the hashes of ids that may be in conflict, once asked for
+}
+
+const (
+	// askedAtOnce is of how many events it is asked at once.
+	askedAtOnce = 1000
+	// fewEvents is up to how many events it is asked for each. Behind that it is
+	// cheaper to ask once for all of the account: ids that are random take a look
+	// into another place of the index each.
+	fewEvents = 20 * askedAtOnce
+)
+
+func (m *conflictMarker) mark(ctx context.Context, events []query.Event) error {
+	m.seen += len(events)
+	if m.suspect == nil && m.seen <= m.few {
+		return m.ask(ctx, events)
+	}
+	if m.suspect == nil {
+		suspect, err := m.db.suspectHashes(ctx, m.account)
+		if err != nil {
+			return err
+		}
+		m.suspect = suspect
+	}
+	if len(m.suspect) == 0 {
+		return nil
+	}
+	var places []int
+	var asked []query.Event
+	for i := range events {
+		if m.suspect[idHash(events[i].ID)] {
+			places, asked = append(places, i), append(asked, events[i])
+		}
+	}
+	if err := m.ask(ctx, asked); err != nil {
+		return err
+	}
+	for i, place := range places {
+		events[place].Conflict = asked[i].Conflict
+	}
+	return nil
+}
+
+// ask marks events by asking for each.
+func (m *conflictMarker) ask(ctx context.Context, events []query.Event) error {
+	for len(events) > 0 {
+		n := min(askedAtOnce, len(events))
+		if err := m.db.markConflicts(ctx, m.account, events[:n]); err != nil {
+			return err
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+// suspectHashes are the hashes of the ids of an account that stand for several
+// events: those of ids in conflict, and of a few that share a hash. They are read in
+// the order of the table, which takes no memory there.
+func (db *DB) suspectHashes(ctx context.Context, account string) (map[uint64]bool, error) {
+	c := where(account)
+	s := statement{
+		name: "ids in conflict",
+		sql: `SELECT DISTINCT id_hash FROM (
+				SELECT id_hash, occurred_in, content, lagInFrame(id_hash) OVER w AS hash_before,
+					lagInFrame(occurred_in) OVER w AS in_before, lagInFrame(content) OVER w AS content_before
+				FROM event_ids WHERE ` + c.String() + `
+				WINDOW w AS (ORDER BY id_hash, occurred_in, content ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+			) WHERE id_hash = hash_before AND (occurred_in != in_before OR content != content_before)`,
+		params: c.params,
+	}
+	hashes := make(map[uint64]bool)
+	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
+		var hash uint64
+		err := rows.Scan(&hash)
+		hashes[hash] = true
+		return err
+	})
+	return hashes, err
+}
