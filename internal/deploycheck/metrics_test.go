@@ -124,7 +124,7 @@ func metricsAreWellNamed(t *testing.T, told scraped) {
 	foreign := regexp.MustCompile(`_(ms|millis\w*|micros\w*|minutes|hours|kb|mb|mib|gib|percent)(_|$)`)
 	known := []string{
 		"job", "instance", "le", "quantile", "result", "reason", "class", "stage", "check", "stream", "listener",
-		"method", "route", "status", "component", "version", "commit",
+		"method", "route", "status", "component", "version", "commit", "format",
 	}
 	for _, name := range told.ours() {
 		if !form.MatchString(name) || foreign.MatchString(name) || strings.HasSuffix(name, "_total") != (told.types[name] == "counter") {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	osexec "os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -46,7 +48,12 @@ func (p parent) kill(t *testing.T) {
 func TestAParentKilledTakesTheEngineAlong(t *testing.T) {
 	for name, before := range map[string]func(child int) error{
 		"while it serves": func(int) error { return nil },
-		"while it is frozen, so that it cannot notice": func(child int) error { return syscall.Kill(child, syscall.SIGSTOP) },
+		"while it is frozen, so that it cannot notice": func(child int) error {
+			err := syscall.Kill(child, syscall.SIGSTOP)
+			// The kernel wakes an orphan that has stopped, with all of its threads.
+			eventually(t, "every thread has stopped", func() bool { return stopped(child) })
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := startParent(t, t.TempDir())
@@ -60,6 +67,20 @@ func TestAParentKilledTakesTheEngineAlong(t *testing.T) {
 			eventually(t, "the child has ended", func() bool { return !engine.Alive(p.child) })
 		})
 	}
+}
+
+// stopped reports whether every thread of a process is stopped, as Linux tells it
+// (proc(5)); elsewhere it is taken for granted.
+func stopped(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		_, behind, _ := strings.Cut(string(stat), ") ")
+		if err == nil && !strings.HasPrefix(behind, "T") {
+			return false
+		}
+	}
+	return true
 }
 
 func TestWhatWasConfirmedOutlivesTheParentAndTheNextOneWaitsForItsEngine(t *testing.T) {
