@@ -173,7 +173,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	if o.loadOnly {
-		r.Disk.print(os.Stdout)
+		r.Disk.show(os.Stdout)
 		return nil
 	}
 	if o.postgres {
@@ -182,7 +182,7 @@ func run(ctx context.Context, o options) (err error) {
 	if err := b.ask(ctx, &r); err != nil {
 		return err
 	}
-	r.print(os.Stdout, o.statements)
+	r.show(os.Stdout, o.statements)
 	if o.json != "" {
 		return r.write(o.json)
 	}

@@ -20,6 +20,8 @@ type result struct {
 	P99    float64 `json:"p99_ms"`
 	Rows   float64 `json:"rows"` // in an answer
 	Bytes  float64 `json:"bytes"`
+	// Page is how far behind the first page the answers lie; 0 for the first.
+	Page int `json:"page,omitempty"`
 	// ServeCPU is what serve without its engine used for an answer, less what it
 	// uses anyway.
 	ServeCPU float64 `json:"serve_cpu_ms"`
@@ -38,7 +40,8 @@ func (b *bench) measure(ctx context.Context, a *asker, q question) result {
 		return r
 	}
 	if q.prepare != nil {
-		if err := q.prepare(ctx, a); err != nil {
+		var err error
+		if r.Page, err = q.prepare(ctx, a); err != nil {
 			return fail("prepare: %v", err)
 		}
 	}

@@ -123,3 +123,34 @@ func TestCopyOfWhatWasLoadedSharesTheLargeFilesOfTables(t *testing.T) {
 		t.Errorf("the link into the folder leads to %q, %v", leads, err)
 	}
 }
+
+func TestRowsOfAnAnswerAreNamedAsThoseOfPostgreSQL(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"username":"anna","sessions":[{"username":"anna"}]}`:    "anna",
+		`{"users":[{"username":"a"},{"username":"b"}]}`:           "a,b",
+		`{"events":[{"id":"1","username":"a"},{"id":"2"}]}`:       "1,2",
+		`{"attempts":[{"session_id":"s-1"},{"session_id":null}]}`: "s-1,",
+		`{"type":"about:blank","title":"Not Found","status":404}`: "",
+		`<html>`: "",
+	} {
+		if got := strings.Join(keysOf([]byte(body)), ","); got != want {
+			t.Errorf("%s: %q, want %q", body, got, want)
+		}
+	}
+	if got := firstDifference([]string{"a", "b"}, []string{"a", "c"}); !strings.Contains(got, `row 1 is "b" and "c"`) {
+		t.Errorf("difference: %q", got)
+	}
+}
+
+func TestMissingPostgreSQLIsToldWithWhatToInstall(t *testing.T) {
+	t.Setenv("POSTGRES_BIN", t.TempDir())
+	if _, err := postgresBinary("no-such-program"); err == nil || !strings.Contains(err.Error(), "install postgresql-15") {
+		t.Errorf("no such program: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(os.Getenv("POSTGRES_BIN"), "mine"), nil, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if path, err := postgresBinary("mine"); err != nil || filepath.Dir(path) != os.Getenv("POSTGRES_BIN") {
+		t.Errorf("POSTGRES_BIN is not heeded: %s, %v", path, err)
+	}
+}

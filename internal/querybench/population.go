@@ -162,15 +162,13 @@ func (p population) mix() uint64 { return p.seed * 0x9E3779B97F4A7C15 }
 // visitor is the user of a session: the busiest one and the accounts by their
 // shares, within an account few users often and most of them seldom.
 func (p population) visitor(session uint64) uint64 {
-	lot, account := p.draw(session, drawLot)%sharesInAll, 0
+	lot, account := p.draw(session, drawLot)%sharesInAll, hugeAccount
 	switch {
 	case lot < p.heavyShare:
 		return 0
 	case lot < p.heavyShare+midShare:
 		account = midAccount
-	case lot < p.heavyShare+midShare+hugeShare:
-		account = hugeAccount
-	default:
+	case lot >= p.heavyShare+midShare+hugeShare:
 		rest := p.starts[midAccount+1]
 		account = p.accountOf(rest + p.draw(session, drawUser)%(p.users()-rest))
 	}

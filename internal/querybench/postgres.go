@@ -119,7 +119,7 @@ func tuning() []string {
 	settings := []string{
 		"listen_addresses=", "shared_buffers=" + mb(4), "effective_cache_size=" + mb(2), "work_mem=64MB", "maintenance_work_mem=1GB",
 		"jit=off", "max_parallel_workers_per_gather=2", "max_parallel_maintenance_workers=2", "random_page_cost=1.1", "effective_io_concurrency=200",
-		"wal_level=minimal", "max_wal_senders=0", "max_wal_size=8GB", "checkpoint_timeout=30min", "checkpoint_completion_target=0.9",
+		"wal_level=minimal", "max_wal_senders=0", "max_wal_size=4GB", "checkpoint_timeout=30min", "checkpoint_completion_target=0.9",
 		"wal_compression=lz4", "default_statistics_target=200", "timezone=UTC", "max_connections=20",
 	}
 	var args []string

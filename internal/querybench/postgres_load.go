@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
 // pgLoaded is how PostgreSQL took the set.
@@ -66,6 +68,9 @@ func (b *bench) loadPostgres(ctx context.Context, p *postgres) (l pgLoaded, err 
 			*step.took += r.Took
 			if q.SQL == postgresCopy {
 				l.Events = r.Rows
+				if err := os.Remove(file); err != nil { // it is as large as the table
+					return l, err
+				}
 			}
 		}
 		b.tell("PostgreSQL: %s in %s", step.name, step.took.Round(time.Second))
@@ -91,32 +96,46 @@ func (b *bench) writeUsers(accounts, names string) (map[[2]string]uint64, error)
 	}))
 }
 
-// writeEvents writes the events as COPY takes them.
+// writeEvents writes the events as COPY takes them, in the order of time.
 func (b *bench) writeEvents(ctx context.Context, file string, users map[[2]string]uint64) error {
-	rows, err := b.server.owner.Query(ctx, "SELECT account, username, "+postgresLine+" FROM "+database+".events ORDER BY toStartOfDay(occurred_at)")
+	var failed error
+	err := writeLines(file, func(w *bufio.Writer) {
+		for from := b.set.from; failed == nil && from.Before(b.set.until); from = from.Add(stretchLong) {
+			failed = b.writeStretch(ctx, w, users, from)
+		}
+	})
+	return errors.Join(err, failed)
+}
+
+// stretchLong is how much is sorted at once.
+const stretchLong = 10 * dayLong
+
+func (b *bench) writeStretch(ctx context.Context, w *bufio.Writer, users map[[2]string]uint64, from time.Time) error {
+	rows, err := b.server.owner.Query(ctx, "SELECT account, username, "+postgresLine+" FROM "+database+`.events
+		WHERE occurred_at >= fromUnixTimestamp64Micro({from:Int64}) AND occurred_at < fromUnixTimestamp64Micro({until:Int64}) ORDER BY occurred_at`,
+		clickhouse.Named("from", from.UnixMicro()), clickhouse.Named("until", from.Add(stretchLong).UnixMicro()))
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	var failed error
-	err = writeLines(file, func(w *bufio.Writer) {
-		var number []byte
-		for failed == nil && rows.Next() {
-			var who [2]string
-			var line string
-			failed = rows.Scan(&who[0], &who[1], &line)
-			user, ok := users[who]
-			if !ok && failed == nil {
-				failed = fmt.Errorf("%s of %s is no user of the set", who[1], who[0])
-			}
-			number = append(strconv.AppendInt(number[:0], int64(b.set.accountOf(user)), 10), '\t')
-			number = append(strconv.AppendUint(number, user, 10), '\t')
-			_, _ = w.Write(number) // the error stays, and Flush tells it
-			_, _ = w.WriteString(line)
-			_ = w.WriteByte('\n')
+	var number []byte
+	for rows.Next() {
+		var who [2]string
+		var line string
+		if err := rows.Scan(&who[0], &who[1], &line); err != nil {
+			return err
 		}
-	})
-	return errors.Join(err, failed, rows.Err())
+		user, ok := users[who]
+		if !ok {
+			return fmt.Errorf("%s of %s is no user of the set", who[1], who[0])
+		}
+		number = append(strconv.AppendInt(number[:0], int64(b.set.accountOf(user)), 10), '\t')
+		number = append(strconv.AppendUint(number, user, 10), '\t')
+		_, _ = w.Write(number) // the error stays, and Flush tells it
+		_, _ = w.WriteString(line)
+		_ = w.WriteByte('\n')
+	}
+	return rows.Err()
 }
 
 func writeLines(name string, write func(*bufio.Writer)) error {

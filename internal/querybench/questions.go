@@ -18,8 +18,8 @@ type question struct {
 	path func(*asker) string
 	// want is the status of the answer; 0: 200.
 	want int
-	// prepare, unless nil, runs once before.
-	prepare func(context.Context, *asker) error
+	// prepare, unless nil, runs once before, and gives the page that path asks for.
+	prepare func(context.Context, *asker) (page int, err error)
 }
 
 // The aims of the issue.
@@ -84,9 +84,8 @@ func usersQuestions(of string, account int, aim time.Duration) []question {
 	add("as_of a moment in the past", 0, func(a *asker) string { return "as_of=" + stamp(a.moment(yearLong, 0)) })
 	path := "/users?sort=-last_login"
 	all = append(all, question{name: "users of " + of + ": sort=-last_login, far behind", target: aim,
-		prepare: func(ctx context.Context, a *asker) error {
-			_, err := a.walk(ctx, a.account(accountName(account))+path, int(min(1000, a.size(account)/5)))
-			return err
+		prepare: func(ctx context.Context, a *asker) (int, error) {
+			return a.walk(ctx, a.account(accountName(account))+path, int(min(1000, a.size(account)/5)))
 		},
 		path: func(a *asker) string { return a.far(a.account(accountName(account)) + path) },
 	})
@@ -114,9 +113,8 @@ func historyQuestions() []question {
 		add("a user with one event", 0, func(a *asker) string { return a.user(a.oncer()) })
 		add("a user without events", http.StatusNotFound, (*asker).nobody)
 		all = append(all, question{name: list + " of a user: page 1,000, the busiest user", target: aimPage,
-			prepare: func(ctx context.Context, a *asker) error {
-				_, err := a.walk(ctx, a.user(0)+"/"+list, 1000)
-				return err
+			prepare: func(ctx context.Context, a *asker) (int, error) {
+				return a.walk(ctx, a.user(0)+"/"+list, 1000)
 			},
 			path: func(a *asker) string { return a.far(a.user(0) + "/" + list) },
 		})

@@ -99,7 +99,7 @@ func (b *bench) sideBySide(ctx context.Context, r report) (err error) {
 	if c.PgInsert, err = pgInserts(p); err != nil {
 		return err
 	}
-	c.print(os.Stdout)
+	c.show(os.Stdout)
 	return c.write(b.options.json)
 }
 
@@ -150,9 +150,9 @@ func (b *bench) measurePair(ctx context.Context, a *asker, other both, q pair) s
 }
 
 func firstDifference(a, b []string) string {
-	for i := range min(len(a), len(b)) {
-		if a[i] != b[i] {
-			return fmt.Sprintf("; row %d is %q and %q", i, a[i], b[i])
+	for i, key := range a {
+		if i < len(b) && b[i] != key {
+			return fmt.Sprintf("; row %d is %q and %q", i, key, b[i])
 		}
 	}
 	return ""
@@ -236,7 +236,7 @@ func pgExport(p *postgres) (float64, error) {
 	return float64(r.Rows) / r.Took.Seconds(), err
 }
 
-func (c comparison) print(out io.Writer) {
+func (c comparison) show(out io.Writer) {
 	fmt.Fprintf(out, "%s; %d events, nothing arrives meanwhile\n\n", c.Machine, c.Loaded.Rows)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "question\tPostgreSQL p50\tp99\tstore p50\tp99\tHTTP p50\tp99\tn\trows\t")
@@ -253,7 +253,7 @@ func (c comparison) print(out io.Writer) {
 	fmt.Fprintf(out, "load: ClickHouse %s and %s until merges ended; PostgreSQL %s (copy %s, indexes %s, users and attempts %s, vacuum and analyze %s)\n\n",
 		c.Loaded.Took.Round(time.Second), c.Loaded.Settled.Round(time.Second), c.Postgres.took().Round(time.Second), c.Postgres.Copied.Round(time.Second),
 		c.Postgres.Indexed.Round(time.Second), c.Postgres.Folded.Round(time.Second), c.Postgres.Analyzed.Round(time.Second))
-	c.Disk.print(out)
+	c.Disk.show(out)
 	fmt.Fprintf(out, "\nPostgreSQL: %.1f bytes on disk an event\n", c.Postgres.Total)
 	var names []string
 	for name := range c.Postgres.Relations {

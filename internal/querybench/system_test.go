@@ -9,12 +9,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/loginaudit/loginaudit/event"
+	"github.com/loginaudit/loginaudit/internal/engine"
+	"github.com/loginaudit/loginaudit/internal/store"
 )
 
 // loadedEvents is the size of the set of the tests: the account of 1,000 users has
@@ -61,6 +64,7 @@ func TestSmallSet(t *testing.T) {
 		{"is used by the next run, and not by another", nextRunUsesIt},
 		{"answers every question while events arrive", everyQuestionIsAnswered},
 		{"tells what it takes on disk", diskIsTold},
+		{"asks the store alone what it asks PostgreSQL", storeIsAskedAlone},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.holds(t, b) })
 	}
@@ -293,5 +297,39 @@ func diskIsTold(t *testing.T, b *bench) {
 	}
 	if d.Events == 0 || tables["events"] < 20 || tables["events"] > 1_000 || d.Total < tables["events"]+tables["events_by_user"] {
 		t.Errorf("%d events: %v of %.1f bytes each", d.Events, slices.Sorted(maps.Keys(tables)), d.Total)
+	}
+}
+
+func storeIsAskedAlone(t *testing.T, b *bench) {
+	a := newAsker(b.set, b.server, 1)
+	if err := a.sampleEvents(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	a.places = []place{{path: a.user(0) + "/events"}}
+	password, err := b.server.password(engine.RoleReader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(t.Context(), store.Config{Addr: b.server.app.ClickHouse, Database: database, Username: string(engine.RoleReader), Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, q := range pairs() {
+		path, sql, args := q.ask(a)
+		if err := askStore(t.Context(), db, path); err != nil {
+			t.Errorf("%s: %v", q.name, err)
+		}
+		if got, err := a.get(t.Context(), path); err != nil || got.status >= 400 && got.status != 404 {
+			t.Errorf("%s: GET %s: %d, %v", q.name, path, got.status, err)
+		}
+		for i := 1; i <= 6; i++ {
+			if place := fmt.Sprintf("$%d", i); strings.Contains(sql, place) != (i <= len(args)) {
+				t.Errorf("%s: %d arguments, but %s in: %s", q.name, len(args), place, sql)
+			}
+		}
+	}
+	if err := askStore(t.Context(), db, "/api/v1/accounts/huge/sessions/x"); err == nil {
+		t.Error("a path that is no question was asked")
 	}
 }

@@ -42,7 +42,7 @@ func readReport(name string) (r report, err error) {
 	return r, nil
 }
 
-func (r report) print(out io.Writer, statements bool) {
+func (r report) show(out io.Writer, statements bool) {
 	fmt.Fprintf(out, "%s; %d events, %d while they were asked about\n\n", r.Machine, r.Loaded.Rows, r.Ingested)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "question\taim\tp50\tp95\tp99\tn\trows\tstatements\ttheir ms\tCPU ms\tserve CPU\tread rows\tread MB\t")
@@ -52,7 +52,7 @@ func (r report) print(out io.Writer, statements bool) {
 			fmt.Fprintf(w, "%s\t\t\t\t\t\t\t\t\t\t\t\t%s\t\n", q.Name, q.Trouble)
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%.1f\t%.1f\t%.1f%s\t%d\t%.0f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.1f\t\n", q.Name, aim(q.Target), q.P50, q.P95, q.P99, q.missed(),
+		fmt.Fprintf(w, "%s\t%s\t%.1f\t%.1f\t%.1f%s\t%d\t%.0f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.1f\t\n", q.shown(), aim(q.Target), q.P50, q.P95, q.P99, q.missed(),
 			q.N, q.Rows, q.Statements, q.StatementsTook, q.ClickHouseCPU, q.ServeCPU, q.ReadRows, q.ReadBytes/1e6)
 		for _, s := range q.Each {
 			if statements {
@@ -70,7 +70,15 @@ func (r report) print(out io.Writer, statements bool) {
 			e.Format, e.Events, e.Took, e.Rate, float64(e.Bytes)/float64(e.Events), e.Peak)
 	}
 	fmt.Fprintf(out, "answers were %s behind at the end\n\n", r.Lag)
-	r.Disk.print(out)
+	r.Disk.show(out)
+}
+
+// shown is the name, with the page that was reached where one was meant.
+func (r result) shown() string {
+	if r.Page == 0 {
+		return r.Name
+	}
+	return fmt.Sprintf("%s (it is page %d)", r.Name, r.Page)
 }
 
 // missed marks what took longer than it should.
@@ -88,7 +96,7 @@ func aim(target float64) string {
 	return fmt.Sprintf("%.0f", target)
 }
 
-func (d disk) print(out io.Writer) {
+func (d disk) show(out io.Writer) {
 	fmt.Fprintf(out, "%.1f bytes on disk an event\n", d.Total)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, t := range d.Tables {

@@ -41,14 +41,15 @@ const (
 // are asked again from the last event on. An error of each ends the export and is
 // returned as it is.
 func (db *DB) Export(ctx context.Context, account string, f query.EventFilter, each func([]query.Event) error) (query.Watermark, error) {
-	return db.exportBy(ctx, account, f, exportSizes{chunk: chunkRows, few: fewEvents}, each)
+	return db.exportBy(ctx, account, f, exportSizes{chunk: chunkRows}, each)
 }
 
 // exportSizes are what tests make smaller.
 type exportSizes struct {
 	// chunk is how many rows a statement reads.
 	chunk int
-	// few is up to how many events conflicts are asked for a thousand events at a time.
+	// few is up to how many events it is asked for each whether it is in conflict; 0
+	// goes by the account.
 	few int
 }
 
@@ -274,16 +275,19 @@ func (c *collapser) begin(events []query.Event) []query.Event { return append(ev
 
 // collapse collapses a piece, in its own memory, and holds back its last event.
 func (c *collapser) collapse(rows []query.Event) []query.Event {
-	events := rows[:0]
-	for _, row := range rows {
-		last := len(events) - 1
-		switch {
-		case last < 0 || events[last].Hash != row.Hash:
-			events = append(events, row)
-		case row.StreamSeq < events[last].StreamSeq:
-			events[last] = row
+	n := 0 // of events so far
+	for i := range rows {
+		switch row := &rows[i]; {
+		case n == 0 || rows[n-1].Hash != row.Hash:
+			if n < i { // a row is large, and most stay where they are
+				rows[n] = *row
+			}
+			n++
+		case row.StreamSeq < rows[n-1].StreamSeq:
+			rows[n-1] = *row
 		}
 	}
+	events := rows[:n]
 	if len(events) == 0 {
 		return events
 	}

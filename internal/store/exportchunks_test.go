@@ -17,8 +17,8 @@ import (
 	"github.com/loginaudit/loginaudit/internal/query"
 )
 
-// ExportInChunks is Export by statements of chunk rows, which asks for conflicts one
-// thousand events at a time up to as many events.
+// ExportInChunks is Export by statements of chunk rows, which asks for each event
+// whether it is in conflict up to as many events.
 func (db *DB) ExportInChunks(ctx context.Context, account string, f query.EventFilter, chunk int, each func([]query.Event) error) (query.Watermark, error) {
 	return db.exportBy(ctx, account, f, exportSizes{chunk: chunk, few: chunk}, each)
 }

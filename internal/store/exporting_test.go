@@ -174,6 +174,26 @@ func benchStored(account string, i int, seq uint64) event.Stored {
 	return e
 }
 
+// TestExportMarksConflictsOfManyEvents has enough of them that it asks once for all.
+func TestExportMarksConflictsOfManyEvents(t *testing.T) {
+	db := openDatabase(t)
+	fill(t, db, "conflict", 5000)
+	other := benchEvent("conflict", 4711)
+	other.Reason = "another content"
+	if err := db.writer.Insert(t.Context(), []event.Stored{storedAs(other.Event, 6000)}); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := exported(t.Context(), db.reader, "conflict", query.EventFilter{})
+	if err != nil || len(got) != 5001 {
+		t.Fatalf("%d events, %v", len(got), err)
+	}
+	for _, e := range got {
+		if e.Conflict != (e.ID == other.ID) {
+			t.Errorf("%s: conflict %t", e.ID, e.Conflict)
+		}
+	}
+}
+
 func TestExportKnowsAnIDByTheHashOfClickHouse(t *testing.T) {
 	openDatabase(t).reader.HashIDs(t)
 }

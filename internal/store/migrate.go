@@ -113,6 +113,9 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if have > want {
+		return fmt.Errorf("check schema: %w: the database has %d, which another program made; this one needs %d: use that program, or the `loginaudit migrate` of a later one", ErrSchema, have, want)
+	}
 	if have != want {
 		return fmt.Errorf("check schema: %w: the database has %d, this program needs %d: run `loginaudit migrate`", ErrSchema, have, want)
 	}
