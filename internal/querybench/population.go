@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // The shape of the data set. Small sets have fewer users, so that every user has
@@ -186,6 +187,17 @@ func accountName(account int) string {
 		return "thousand"
 	}
 	return fmt.Sprintf("company-%04d", account)
+}
+
+// accountNumber is the number of an account by its name, in decimal.
+func accountNumber(name string) string {
+	switch name {
+	case accountName(hugeAccount):
+		return strconv.Itoa(hugeAccount)
+	case accountName(midAccount):
+		return strconv.Itoa(midAccount)
+	}
+	return strings.TrimLeft(strings.TrimPrefix(name, "company-"), "0")
 }
 
 var firstNames = [...]string{ //nolint:gochecknoglobals // a constant list

@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -37,6 +38,14 @@ func TestUsersOfAnAccountHaveDifferentNames(t *testing.T) {
 		}
 		if len(names) != 3_000 {
 			t.Errorf("account %d: %d names for 3,000 users", account, len(names))
+		}
+	}
+}
+
+func TestAccountsAreFoundByTheirNames(t *testing.T) {
+	for account := range allAccounts {
+		if got := accountNumber(accountName(account)); got != strconv.Itoa(account) {
+			t.Fatalf("account %d is found as %s", account, got)
 		}
 	}
 }

@@ -112,7 +112,8 @@ func postgresOwner(dir string) (*syscall.SysProcAttr, error) {
 }
 
 // tuning are the settings for a machine of its own: a quarter of its memory for
-// buffers, no JIT (it costs more than these questions take), everything durable.
+// buffers, no JIT (it costs more than these questions take), plans that see the
+// account (they differ a thousandfold in size), everything durable.
 func tuning() []string {
 	memory := machineMemory()
 	mb := func(share int64) string { return strconv.FormatInt(memory/share>>20, 10) + "MB" }
@@ -120,7 +121,7 @@ func tuning() []string {
 		"listen_addresses=", "shared_buffers=" + mb(4), "effective_cache_size=" + mb(2), "work_mem=64MB", "maintenance_work_mem=1GB",
 		"jit=off", "max_parallel_workers_per_gather=2", "max_parallel_maintenance_workers=2", "random_page_cost=1.1", "effective_io_concurrency=200",
 		"wal_level=minimal", "max_wal_senders=0", "max_wal_size=4GB", "checkpoint_timeout=30min", "checkpoint_completion_target=0.9",
-		"wal_compression=lz4", "default_statistics_target=200", "timezone=UTC", "max_connections=20",
+		"wal_compression=lz4", "default_statistics_target=200", "plan_cache_mode=force_custom_plan", "timezone=UTC", "max_connections=20",
 	}
 	var args []string
 	for _, s := range settings {

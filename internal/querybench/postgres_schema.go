@@ -28,6 +28,7 @@ CREATE INDEX events_by_id ON events (account_id, id);
 CREATE INDEX events_by_session ON events (account_id, session_id) WHERE session_id IS NOT NULL;
 CREATE INDEX events_by_ip ON events (account_id, ip, occurred_at);
 CREATE INDEX events_by_status ON events (account_id, status, occurred_at, rank, content_hash);
+CREATE INDEX events_failed ON events (account_id, occurred_at, rank, content_hash) WHERE status IN (3, 5, 8, 9, 10, 11, 12, 13, 14, 20, 22, 23, 26);
 CREATE INDEX events_by_text ON events USING gin (user_agent gin_trgm_ops, reason gin_trgm_ops);
 CREATE INDEX events_received ON events USING brin (received_at);`
 

@@ -130,7 +130,7 @@ func (b *bench) measurePair(ctx context.Context, a *asker, other both, q pair) s
 			return s
 		}
 		stored := time.Since(asked)
-		answered, err := other.postgres.query(sql, args...)
+		answered, err := other.postgres.query(sql, append([]string{accountNumber(args[0])}, args[1:]...)...)
 		if err != nil {
 			s.Trouble = err.Error()
 			return s
@@ -210,7 +210,7 @@ func (a *asker) findPlaces(ctx context.Context, p *postgres) error {
 		if err := json.Unmarshal(list.Events[len(list.Events)-1], &last); err != nil {
 			return err
 		}
-		r, err := p.query(`SELECT occurred_at::text || '|' || rank || '|' || content_hash FROM events WHERE account_id = `+pgAccount+` AND id = $2::uuid`, account, last.ID)
+		r, err := p.query(`SELECT occurred_at::text || '|' || rank || '|' || content_hash FROM events WHERE account_id = `+pgAccount+` AND id = $2::uuid`, accountNumber(account), last.ID)
 		if err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func (a *asker) findPlaces(ctx context.Context, p *postgres) error {
 // pgExport reads all events of the largest account, in order, and gives the rows a
 // second.
 func pgExport(p *postgres) (float64, error) {
-	r, err := p.do(pgRequest{Op: "query", Args: []string{accountName(hugeAccount)}, SQL: "SELECT " + pgEvent + ` FROM events e JOIN users u USING (user_id)
+	r, err := p.do(pgRequest{Op: "query", Args: []string{accountNumber(accountName(hugeAccount))}, SQL: "SELECT " + pgEvent + ` FROM events e JOIN users u USING (user_id)
 		WHERE e.account_id = ` + pgAccount + ` ORDER BY e.occurred_at DESC, e.rank DESC, e.content_hash DESC`})
 	return float64(r.Rows) / r.Took.Seconds(), err
 }
