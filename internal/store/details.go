@@ -139,8 +139,11 @@ func (db *DB) describeAttempt(ctx context.Context, account string, d *query.Even
 		return err
 	}
 	row, ok := folded[key]
-	if !ok {
-		return fmt.Errorf("event: %w", query.ErrNotFound) // an insert that has not reached events_by_user yet
+	if !ok { // an insert that has not reached events_by_user yet: the event is all that is known
+		d.Attempt = loneAttempt(e)
+		d.Attempt.SessionID = e.SessionID
+		d.AttemptEvents = []query.Event{e}
+		return nil
 	}
 	d.Attempt = row.attempt()
 	d.AttemptEvents, err = db.attemptEvents(ctx, account, e, query.TimeRange{

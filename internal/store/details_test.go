@@ -75,3 +75,18 @@ func TestDetailsOfALongAttemptShowTheEventAndWhatIsAroundIt(t *testing.T) {
 		}
 	}
 }
+
+// TestAnEventIsShownBeforeItsProjections: an insert fills one table after the
+// other, and a view may be missing.
+func TestAnEventIsShownBeforeItsProjections(t *testing.T) {
+	db := openDatabase(t)
+	db.exec(t, "DROP VIEW events_by_user_view")
+	e := storedAs(event.Event{ID: "e1", Account: "acme", Username: "ann", Entry: 1, Status: 1, SessionID: "s1", OccurredAt: epoch}, 1)
+	if err := db.writer.Insert(t.Context(), []event.Stored{e}); err != nil {
+		t.Fatal(err)
+	}
+	d, err := db.reader.Event(t.Context(), "acme", query.EventQuestion{ID: "e1", Now: epoch})
+	if err != nil || d.Event.ID != "e1" || *d.Attempt.SessionID != "s1" || d.Attempt.Events != 1 || len(d.AttemptEvents) != 1 {
+		t.Errorf("details %+v, error %v; want the event with what is known of its attempt", d, err)
+	}
+}
