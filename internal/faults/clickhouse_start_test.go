@@ -32,16 +32,18 @@ func TestWorkerAndQueryRefuseASchemaThatTheyDoNotKnow(t *testing.T) {
 	w := s.NewWorker()
 	for _, c := range []struct {
 		name      string
-		there     int64
+		says      string
 		make, end string
 	}{
 		{
-			"an older one", known - 1,
+			"an older one",
+			fmt.Sprintf("the database has %d, this program needs %d: run `loginaudit migrate`", known-1, known),
 			fmt.Sprintf("ALTER TABLE goose_db_version UPDATE is_applied = 0 WHERE version_id = %d SETTINGS mutations_sync = 2", known),
 			fmt.Sprintf("ALTER TABLE goose_db_version UPDATE is_applied = 1 WHERE version_id = %d SETTINGS mutations_sync = 2", known),
 		},
 		{
-			"a newer one", known + 1,
+			"a newer one",
+			fmt.Sprintf("the database has %d, which another program made; this one needs %d: use that program", known+1, known),
 			fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, 1)", known+1),
 			fmt.Sprintf("ALTER TABLE goose_db_version DELETE WHERE version_id = %d SETTINGS mutations_sync = 2", known+1),
 		},
@@ -49,7 +51,7 @@ func TestWorkerAndQueryRefuseASchemaThatTheyDoNotKnow(t *testing.T) {
 		s.Step(t, c.name, func(t *testing.T) {
 			s.Exec(c.make)
 			defer s.Exec(c.end)
-			says := fmt.Sprintf("schema version differs: the database has %d, this program needs %d: run `loginaudit migrate`", c.there, known)
+			says := "schema version differs: " + c.says
 			endsAtOnce(t, "the worker", w.Fails(), says)
 			endsAtOnce(t, "the query service", s.Query.Fails(), says)
 			if n := count(t, s.Acknowledged); n != 0 {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -36,13 +37,20 @@ func newServer(tb testing.TB, program, dir string, disk int64, flags []string) *
 	return s
 }
 
-// freeAddress is a loopback address that nobody listens on. Its port is below
-// those that the system gives to outgoing connections: none of them, while a
-// server is down, can take its port, or connect to itself.
+// lastPort is the port that was given away last. It begins anywhere, for other
+// processes that do the same.
+var lastPort atomic.Uint32
+
+// freeAddress is a loopback address that nobody listens on, and that this process
+// gives away once only: servers that do not run yet, or not now, keep theirs. Its
+// port is below those that the system gives to outgoing connections: none of
+// them, while a server is down, can take its port, or connect to itself.
 func freeAddress(tb testing.TB) string {
 	tb.Helper()
+	const first, ports = 15_000, 17_000
+	lastPort.CompareAndSwap(0, 1+rand.Uint32N(ports))
 	for range 100 {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(15_000+rand.IntN(17_000)))
+		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+int(lastPort.Add(1)%ports)))
 		listener, err := net.Listen("tcp", addr) //nolint:noctx // it does not wait
 		if err == nil && listener.Close() == nil {
 			return addr
