@@ -72,14 +72,14 @@ func (db *DB) foldAttempts(ctx context.Context, account string, f query.AttemptF
 	}
 	var keys []sessionKey
 	for _, row := range rows {
-		if row.sessionID != "" {
-			keys = append(keys, sessionKey{row.username, row.sessionID})
+		if row.key.sessionID != "" {
+			keys = append(keys, row.key)
 		}
 	}
 	folded, err := db.foldSessions(ctx, account, f.AsOf, keys)
 	for i, row := range rows {
-		if row.sessionID != "" {
-			rows[i].ids = folded[sessionKey{row.username, row.sessionID}].ids
+		if row.key.sessionID != "" {
+			rows[i].ids = folded[row.key].ids
 		}
 	}
 	return rows, err
@@ -115,6 +115,42 @@ func (db *DB) attemptsStatement(account string, f query.AttemptFilter) statement
 		SELECT username, session_id, first, final, address, client, opened, closed, last_seen, state, ids
 		FROM folded` + filterAttempts(f, c.params)
 	return statement{name: "attempts", sql: sql, params: c.params}
+}
+
+// foldedColumns fold the events of an attempt. first is the place of its first
+// event; final has its latest attempt event, before any other, with its codes;
+// address and client the latest event that has one, with it. opened and closed
+// are times, 1970 for never: of an opening and a closing at the same instant
+// the closing is later by rank, so that times suffice.
+func foldedColumns() string {
+	return `min(place) AS first,
+			max(concat(char(status NOT IN (` + statusesWhere(noAttempt) + `)), place, char(entry), char(status))) AS final,
+			max(if(isNull(ip), '', concat(place, reinterpretAsFixedString(assumeNotNull(ip))))) AS address,
+			max(if(user_agent = '', '', concat(place, user_agent))) AS client,
+			max(if(status IN (` + statusesWhere(opens) + `), occurred_at, ` + never + `)) AS opened,
+			max(if(status IN (` + statusesWhere(closes) + `), occurred_at, ` + never + `)) AS closed,
+			max(occurred_at) AS last_seen`
+}
+
+// stateSQL is the state of what foldedColumns give, unless it is an event alone.
+const stateSQL = `multiIf(opened = ` + never + `, 'none', closed >= opened, 'closed',
+		               opened >= fromUnixTimestamp64Micro({opened_from:Int64}, 'UTC'), 'open', 'expired')`
+
+// scanAttempt reads a row of username, session_id, foldedColumns, the state and
+// the ids.
+func scanAttempt(rows driver.Rows) (r attemptRow, err error) {
+	var first, final, address, client, state string
+	err = rows.Scan(&r.key.username, &r.key.sessionID, &first, &final, &address, &client,
+		&r.opened, &r.closed, &r.lastSeen, &state, &r.ids)
+	if err != nil {
+		return r, err
+	}
+	r.state, r.ip, r.userAgent = query.State(state), unpackAddress(address), unpackClient(client)
+	if r.first, err = unpackPlace(first); err != nil {
+		return r, err
+	}
+	r.entry, r.status, err = unpackFinal(final)
+	return r, err
 }
 
 // beyond compares what comes later in the order.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -301,7 +300,7 @@ func (x *exporter) statement(limit int) statement {
 	c := filterEvents(x.account, x.filter)
 	c.upTo(x.mark)
 	s := eventsStatement(c, x.filter, limit)
-	s.name, s.sql = "events to export", strings.Replace(s.sql, eventColumns, storedColumns, 1)
+	s.name = "events to export"
 	return s
 }
 

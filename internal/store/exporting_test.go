@@ -195,7 +195,7 @@ func TestExportMarksConflictsOfManyEvents(t *testing.T) {
 }
 
 func TestExportKnowsAnIDByTheHashOfClickHouse(t *testing.T) {
-	openDatabase(t).reader.HashIDs(t)
+	openDatabase(t).reader.HashTexts(t)
 }
 
 func TestExportGoesOnWhereTheConnectionBroke(t *testing.T) {

@@ -1,7 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -12,7 +16,8 @@ import (
 
 // An attempt is folded from its events when it is shown: exact at any moment,
 // and a page of attempts has few events. The table attempts tells where they
-// lie.
+// lie. They are folded here and not by ClickHouse, which takes ten times as long
+// to plan such a statement as to read a few rows.
 
 // sessionKey names a session; sessionID is empty for the unnamed one.
 type sessionKey struct{ username, sessionID string }
@@ -20,21 +25,22 @@ type sessionKey struct{ username, sessionID string }
 // attemptRow is an attempt: a session folded, or an event without session_id
 // alone.
 type attemptRow struct {
-	username, sessionID string
-	first               query.Position
-	entry               event.Entry
-	status              event.Status
-	address, client     string
-	opened, closed      time.Time
-	lastSeen            time.Time
-	state               query.State
-	ids                 []string // oldest first
+	key            sessionKey
+	first          query.Position
+	entry          event.Entry
+	status         event.Status
+	ip             netip.Addr
+	userAgent      string
+	opened, closed time.Time // 1970 for never
+	lastSeen       time.Time
+	state          query.State
+	ids            []string // oldest first
 }
 
 func (r attemptRow) attempt() query.Attempt {
 	a := query.Attempt{
-		SessionID:  optional(r.sessionID),
-		Username:   r.username,
+		SessionID:  optional(r.key.sessionID),
+		Username:   r.key.username,
 		StartedAt:  query.At(r.first.At),
 		LoginAt:    moment(r.opened),
 		LogoutAt:   moment(r.closed),
@@ -44,12 +50,12 @@ func (r attemptRow) attempt() query.Attempt {
 		StatusName: r.status.Name(),
 		Outcome:    r.status.Outcome(),
 		State:      r.state,
-		UserAgent:  optional(unpackClient(r.client)),
+		UserAgent:  optional(r.userAgent),
 		Events:     len(r.ids),
 		EventIDs:   r.ids,
 	}
-	if ip := unpackAddress(r.address); ip.IsValid() {
-		a.IP = optional(ip.String())
+	if r.ip.IsValid() {
+		a.IP = optional(r.ip.String())
 	}
 	return a
 }
@@ -60,7 +66,7 @@ func (r attemptRow) attempt() query.Attempt {
 func (r attemptRow) session() query.Session {
 	a := r.attempt()
 	s := query.Session{
-		Username: r.username, SessionID: a.SessionID, OpenedAt: a.LoginAt,
+		Username: r.key.username, SessionID: a.SessionID, OpenedAt: a.LoginAt,
 		Status: a.Status, StatusName: a.StatusName, State: a.State,
 		IP: a.IP, UserAgent: a.UserAgent, Events: a.Events,
 	}
@@ -79,100 +85,148 @@ func moment(t time.Time) *query.Timestamp {
 	return &at
 }
 
-// foldedColumns fold the events of an attempt. first is the place of its first
-// event; final has its latest attempt event, before any other, with its codes;
-// address and client the latest event that has one, with it. opened and closed
-// are times, 1970 for never: of an opening and a closing at the same instant
-// the closing is later by rank, so that times suffice.
-func foldedColumns() string {
-	return `min(place) AS first,
-			max(concat(char(status NOT IN (` + statusesWhere(noAttempt) + `)), place, char(entry), char(status))) AS final,
-			max(if(isNull(ip), '', concat(place, reinterpretAsFixedString(assumeNotNull(ip))))) AS address,
-			max(if(user_agent = '', '', concat(place, user_agent))) AS client,
-			max(if(status IN (` + statusesWhere(opens) + `), occurred_at, ` + never + `)) AS opened,
-			max(if(status IN (` + statusesWhere(closes) + `), occurred_at, ` + never + `)) AS closed,
-			max(occurred_at) AS last_seen`
+// attemptEvent is what attempts are folded from.
+type attemptEvent struct {
+	key       sessionKey
+	place     query.Position
+	entry     event.Entry
+	status    event.Status
+	ip        netip.Addr
+	userAgent string
+	id        string
 }
 
-// idsColumn lists the ids of the events of an attempt, each once.
-const idsColumn = `arrayMap(e -> e.2, arraySort(groupUniqArray((place, id)))) AS ids`
+// attemptColumns are an attemptEvent, in the order of scanAttemptEvent.
+const attemptColumns = `username, session_id, occurred_at, content_hash, entry, status, ip, user_agent, id_text, id_high, id_low`
 
-// stateSQL is the state of what foldedColumns give, unless it is an event alone.
-const stateSQL = `multiIf(opened = ` + never + `, 'none', closed >= opened, 'closed',
-		               opened >= fromUnixTimestamp64Micro({opened_from:Int64}, 'UTC'), 'open', 'expired')`
+func scanAttemptEvent(rows driver.Rows) (e attemptEvent, err error) {
+	var at time.Time
+	var hash []byte
+	var entry, status uint8
+	var ip *netip.Addr
+	var idText string
+	var idHigh, idLow uint64
+	err = rows.Scan(&e.key.username, &e.key.sessionID, &at, &hash, &entry, &status, &ip, &e.userAgent, &idText, &idHigh, &idLow)
+	e.entry, e.status = event.Entry(entry), event.Status(status)
+	e.place = query.Position{At: at, Rank: e.status.Rank()}
+	copy(e.place.Hash[:], hash)
+	if ip != nil {
+		e.ip = ip.Unmap()
+	}
+	e.id = joinID(idText, idHigh, idLow, at)
+	return e, err
+}
+
+// attemptEventOf is the same of an event that was read whole.
+func attemptEventOf(e query.Event) (attemptEvent, error) {
+	a := attemptEvent{key: keyOf(e), place: e.Position(), entry: e.Entry, status: e.Status, id: e.ID}
+	if e.UserAgent != nil {
+		a.userAgent = *e.UserAgent
+	}
+	if e.IP != nil {
+		var err error
+		if a.ip, err = netip.ParseAddr(*e.IP); err != nil {
+			return a, fmt.Errorf("parse address: %w", err)
+		}
+	}
+	return a, nil
+}
+
+func keyOf(e query.Event) sessionKey {
+	key := sessionKey{username: e.Username}
+	if e.SessionID != nil {
+		key.sessionID = *e.SessionID
+	}
+	return key
+}
+
+// foldAttempt folds the events of one attempt, in any order, with any repeats.
+// What opened before openedFrom and did not close has expired.
+func foldAttempt(events []attemptEvent, openedFrom time.Time) attemptRow {
+	events = slices.SortedFunc(slices.Values(events), func(a, b attemptEvent) int { return comparePositions(a.place, b.place) })
+	events = slices.CompactFunc(events, func(a, b attemptEvent) bool { return a.place == b.place })
+	epoch := time.UnixMicro(0).UTC()
+	last := events[len(events)-1]
+	r := attemptRow{
+		key: last.key, first: events[0].place, opened: epoch, closed: epoch, lastSeen: last.place.At,
+		entry: last.entry, status: last.status, ids: make([]string, len(events)),
+	}
+	for i, e := range events { // the latest of each kind stays
+		r.ids[i] = e.id
+		if !noAttempt(e.status) {
+			r.entry, r.status = e.entry, e.status
+		}
+		if e.ip.IsValid() {
+			r.ip = e.ip
+		}
+		r.userAgent = cmp.Or(e.userAgent, r.userAgent)
+		if opens(e.status) {
+			r.opened = e.place.At
+		}
+		if closes(e.status) {
+			r.closed = e.place.At
+		}
+	}
+	// Of an opening and a closing at the same instant the closing is later by rank.
+	r.state = sessionEnds{r.opened, r.closed}.stateSince(openedFrom)
+	return r
+}
+
+// lone is the attempt that an event without session_id is.
+func (e attemptEvent) lone() attemptRow {
+	r := foldAttempt([]attemptEvent{e}, time.Time{})
+	r.state = query.StateNone
+	return r
+}
 
 // foldSessions folds sessions as they were at asOf. What had no event then is not
 // in the answer.
 func (db *DB) foldSessions(ctx context.Context, account string, asOf time.Time, keys []sessionKey) (map[sessionKey]attemptRow, error) {
-	folded := make(map[sessionKey]attemptRow, len(keys))
-	if len(keys) == 0 {
-		return folded, nil
+	spans, err := db.readSpans(ctx, account, keys)
+	if err != nil {
+		return nil, err
+	}
+	return db.foldSpans(ctx, account, asOf, spans)
+}
+
+// foldSpans is foldSessions for sessions of which it is known where they lie.
+func (db *DB) foldSpans(ctx context.Context, account string, asOf time.Time, spans map[sessionKey]query.TimeRange) (map[sessionKey]attemptRow, error) {
+	if len(spans) == 0 {
+		return map[sessionKey]attemptRow{}, nil
 	}
 	c := where(account)
-	c.sessionsUntil(asOf, keys)
-	c.params["opened_from"] = micros(asOf.Add(-db.sessionLimit))
-	s := statement{
-		name: "sessions",
-		sql: `SELECT username, session_id, ` + foldedColumns() + `, ` + stateSQL + ` AS state, ` + idsColumn + `
-			FROM (SELECT *, id, ` + placeSQL + ` AS place FROM events_by_user WHERE ` + c.String() + `)
-			GROUP BY username, session_id`,
-		params: c.params,
+	c.within(spans, asOf)
+	s := statement{name: "sessions", sql: `SELECT ` + attemptColumns + ` FROM events_by_user WHERE ` + c.String(), params: c.params}
+	events, err := db.selectAttemptEvents(ctx, account, s)
+	if err != nil {
+		return nil, err
 	}
-	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
-		r, err := scanAttempt(rows)
-		folded[sessionKey{r.username, r.sessionID}] = r
+	return db.foldAll(events, asOf, func(key sessionKey) bool {
+		_, ok := spans[key] // a session of the same name may be another user's
+		return ok
+	}), nil
+}
+
+// foldAll folds those sessions of the events that keep accepts.
+func (db *DB) foldAll(events []attemptEvent, asOf time.Time, keep func(sessionKey) bool) map[sessionKey]attemptRow {
+	of := make(map[sessionKey][]attemptEvent)
+	for _, e := range events {
+		if keep(e.key) {
+			of[e.key] = append(of[e.key], e)
+		}
+	}
+	folded := make(map[sessionKey]attemptRow, len(of))
+	for key, own := range of {
+		folded[key] = foldAttempt(own, asOf.Add(-db.sessionLimit))
+	}
+	return folded
+}
+
+func (db *DB) selectAttemptEvents(ctx context.Context, account string, s statement) (events []attemptEvent, err error) {
+	err = db.selectRows(ctx, account, s, func(rows driver.Rows) error {
+		e, err := scanAttemptEvent(rows)
+		events = append(events, e)
 		return err
 	})
-	return folded, err
-}
-
-// sessionsUntil adds the conditions that a row of events_by_user belongs to one
-// of the sessions and is not later than asOf; attempts tells where to look.
-func (c *conditions) sessionsUntil(asOf time.Time, keys []sessionKey) {
-	names, ids := make([]string, len(keys)), make([]string, len(keys))
-	several := false
-	for i, k := range keys {
-		names[i], ids[i] = k.username, k.sessionID
-		several = several || k.username != keys[0].username
-	}
-	if several {
-		c.bind("username IN {names:Array(String)}", "names", names)
-		c.bind("(username, session_id) IN (SELECT arrayJoin(arrayZip({names:Array(String)}, {sessions:Array(String)})))", "sessions", ids)
-	} else {
-		c.bind("username = {username:String}", "username", names[0])
-		c.bind("session_id IN {sessions:Array(String)}", "sessions", ids)
-	}
-	c.bind("occurred_at <= "+asOfParam, "as_of", micros(asOf))
-	// The bounds are made DateTime64: compared with a DateTime, the embedded engine
-	// leaves out rows of the last second (26.7.2, a key condition that rounds).
-	spans := spansSQL(several)
-	c.add("occurred_at >= (SELECT toDateTime64(min(first_in), 6, 'UTC') " + spans + ")")
-	c.add("occurred_at < (SELECT toDateTime64(max(last_in) + 1, 6, 'UTC') " + spans + ")")
-}
-
-// spansSQL is where attempts tells of the sessions that sessionsUntil wants.
-func spansSQL(several bool) string {
-	const hashed = "(SELECT arrayMap(s -> bitShiftRight(sipHash64(s), 24), {sessions:Array(String)}))"
-	if !several {
-		return "FROM attempts WHERE account = {account:String} AND username = {username:String} AND session_hash IN (SELECT arrayJoin(" + hashed + "))"
-	}
-	return "FROM attempts WHERE account = {account:String} AND username IN {names:Array(String)} AND (username, session_hash) IN (" +
-		"SELECT arrayJoin(arrayZip({names:Array(String)}, " + hashed + ")))"
-}
-
-// scanAttempt reads a row of username, session_id, foldedColumns, the state and
-// the ids.
-func scanAttempt(rows driver.Rows) (r attemptRow, err error) {
-	var first, final, state string
-	err = rows.Scan(&r.username, &r.sessionID, &first, &final, &r.address, &r.client,
-		&r.opened, &r.closed, &r.lastSeen, &state, &r.ids)
-	if err != nil {
-		return r, err
-	}
-	r.state = query.State(state)
-	if r.first, err = unpackPlace(first); err != nil {
-		return r, err
-	}
-	r.entry, r.status, err = unpackFinal(final)
-	return r, err
+	return events, err
 }

@@ -2,9 +2,11 @@ package store
 
 import (
 	"bytes"
+	"net/netip"
 	"strconv"
 
 	"github.com/loginaudit/loginaudit/event"
+	"github.com/loginaudit/loginaudit/internal/query"
 )
 
 // An outline is a message's body in which every value that a column of the row
@@ -196,4 +198,25 @@ func restore(outline string, e *event.Event) []byte {
 		}
 	}
 	return raw
+}
+
+// rawOf is the body of an event, of its outline.
+func rawOf(e query.Event, outline string) string {
+	stored := event.Event{
+		ID: e.ID, Account: e.Account, Username: e.Username, OccurredAt: e.OccurredAt.Time, Entry: e.Entry, Status: e.Status,
+		SessionID: orEmpty(e.SessionID), Service: orEmpty(e.Service), UserAgent: orEmpty(e.UserAgent), MFAMethod: orEmpty(e.MFAMethod),
+		DeviceID: orEmpty(e.DeviceID), RequestID: orEmpty(e.RequestID), Reason: orEmpty(e.Reason),
+	}
+	if e.IP != nil {
+		stored.IP, _ = netip.ParseAddr(*e.IP) // it was written by netip
+	}
+	return string(restore(outline, &stored))
+}
+
+// orEmpty is the inverse of optional.
+func orEmpty[S ~string](s *S) S {
+	if s == nil {
+		return ""
+	}
+	return *s
 }

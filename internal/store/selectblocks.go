@@ -20,7 +20,7 @@ const silence = time.Minute
 
 var errSilent = errors.New("clickhouse says nothing any more")
 
-// selectBlocks runs a statement of storedColumns as a reader confined to account
+// selectBlocks runs a statement of eventColumns as a reader confined to account
 // and hands on each block as it comes. The block is used again for the next one.
 // While onBlock takes its time nothing more is read, so that ClickHouse waits too.
 func (db *DB) selectBlocks(ctx context.Context, account string, s statement, onBlock func(*readBlock) error) error {

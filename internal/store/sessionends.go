@@ -12,14 +12,15 @@ import (
 // sessionEnds is when a session opened and closed last; 1970 for never.
 type sessionEnds struct{ opened, closed time.Time }
 
-// state is what the session is at asOf.
-func (e sessionEnds) state(asOf time.Time, limit time.Duration) query.State {
+// stateSince is what the session is; what opened before openedFrom and did not
+// close has expired.
+func (e sessionEnds) stateSince(openedFrom time.Time) query.State {
 	switch {
 	case e.opened.UnixMicro() <= 0:
 		return query.StateNone
 	case !e.closed.Before(e.opened):
 		return query.StateClosed
-	case e.opened.Before(asOf.Add(-limit)):
+	case e.opened.Before(openedFrom):
 		return query.StateExpired
 	default:
 		return query.StateOpen
@@ -33,8 +34,12 @@ func (db *DB) readSessionEnds(ctx context.Context, account string, asOf time.Tim
 	if len(keys) == 0 {
 		return ends, nil
 	}
+	spans, err := db.readSpans(ctx, account, keys)
+	if err != nil || len(spans) == 0 {
+		return ends, err
+	}
 	c := where(account)
-	c.sessionsUntil(asOf, keys)
+	c.within(spans, asOf)
 	opening, closing := statusesWhere(opens), statusesWhere(closes)
 	c.add("status IN (" + opening + ", " + closing + ")")
 	s := statement{
@@ -43,11 +48,13 @@ func (db *DB) readSessionEnds(ctx context.Context, account string, asOf time.Tim
 			FROM events_by_user WHERE ` + c.String() + ` GROUP BY username, session_id`,
 		params: c.params,
 	}
-	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
+	err = db.selectRows(ctx, account, s, func(rows driver.Rows) error {
 		var key sessionKey
 		var e sessionEnds
 		err := rows.Scan(&key.username, &key.sessionID, &e.opened, &e.closed)
-		ends[key] = e
+		if _, ok := spans[key]; ok {
+			ends[key] = e
+		}
 		return err
 	})
 	return ends, err

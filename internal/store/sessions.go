@@ -197,11 +197,7 @@ func (db *DB) openings(ctx context.Context, account string, f query.EventFilter)
 	if f.Username != nil {
 		events, more, err := db.readEvents(ctx, account, f)
 		for _, e := range events {
-			o := opening{place: e.Position(), key: sessionKey{username: e.Username}}
-			if e.SessionID != nil {
-				o.key.sessionID = *e.SessionID
-			}
-			found = append(found, o)
+			found = append(found, opening{place: e.Position(), key: keyOf(e)})
 		}
 		return found, more, err
 	}
@@ -231,7 +227,7 @@ func (w *sessionWalk) choose(ctx context.Context, f query.EventFilter, found []o
 	latest := make(map[sessionKey]opening) // of those found here
 	for _, o := range found {
 		ends := w.ends[o.key]
-		if !ends.opened.Equal(o.place.At) || !wantedState(w.filter.States, ends.state(w.filter.AsOf, w.db.sessionLimit)) {
+		if !ends.opened.Equal(o.place.At) || !wantedState(w.filter.States, ends.stateSince(w.filter.AsOf.Add(-w.db.sessionLimit))) {
 			continue
 		}
 		if have, ok := latest[o.key]; !ok || comparePositions(have.place, o.place) < 0 {

@@ -5,9 +5,6 @@ import (
 	"math/bits"
 )
 
-// idHash is idHashSQL in Go.
-func idHash(id string) uint64 { return sipHash(id) >> 16 }
-
 // sipHash is ClickHouse's sipHash64: SipHash-2-4 (Aumasson and Bernstein, 2012) with
 // the key 0.
 func sipHash(text string) uint64 {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/sync/errgroup"
 )
 
 // completeUsers adds to the users of a page what is read for them alone: the
@@ -19,36 +20,56 @@ func (db *DB) completeUsers(ctx context.Context, account string, asOf time.Time,
 	for i := range rows {
 		names[i], byName[rows[i].username] = rows[i].username, &rows[i]
 	}
-	scope := db.usersScope(account, asOf)
-	scope.bind("username IN {names:Array(String)}", "names", names)
-	s := statement{
-		name: "user details",
-		sql: `SELECT username, max(login_success_id), max(login_failure_id), max(login_pending_id), max(logout_id), toUInt64(0)
-			FROM user_latest WHERE ` + scope.String() + ` GROUP BY username
-			UNION ALL
-			SELECT username, '', '', '', '', count() FROM (` + openSessionsSQL("events", scope) + `) GROUP BY username`,
-		params: scope.params,
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return db.knownIDs(gctx, account, names, byName) })
+	g.Go(func() error { return db.countOpen(gctx, account, asOf, names, byName) })
+	if err := g.Wait(); err != nil {
+		return err
 	}
-	err := db.selectRows(ctx, account, s, func(scanned driver.Rows) error {
+	return db.findIDs(ctx, account, rows)
+}
+
+// knownIDs fills in the ids that the projection tells.
+func (db *DB) knownIDs(ctx context.Context, account string, names []string, byName map[string]*userRow) error {
+	c := where(account)
+	c.bind("username IN {names:Array(String)}", "names", names)
+	s := statement{
+		name:   "ids of users",
+		sql:    `SELECT username, login_success_id, login_failure_id, login_pending_id, logout_id FROM user_latest WHERE ` + c.String(),
+		params: c.params,
+	}
+	return db.selectRows(ctx, account, s, func(rows driver.Rows) error {
 		var name string
 		var ids [4]string
-		var sessions uint64
-		if err := scanned.Scan(&name, &ids[0], &ids[1], &ids[2], &ids[3], &sessions); err != nil {
+		if err := rows.Scan(&name, &ids[0], &ids[1], &ids[2], &ids[3]); err != nil {
 			return err
 		}
 		r := byName[name]
-		r.sessions = max(r.sessions, sessions)
 		for i, s := range []*slot{&r.success, &r.failure, &r.pending, &r.logout} {
-			if s.latest != nil && s.id == "" {
+			if s.latest != nil && s.id == "" { // one of the rows that are not merged yet tells it
 				s.id = s.unpackID(ids[i])
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return err
+}
+
+// countOpen fills in how many sessions are open.
+func (db *DB) countOpen(ctx context.Context, account string, asOf time.Time, names []string, byName map[string]*userRow) error {
+	scope := db.usersScope(account, asOf)
+	scope.bind("username IN {names:Array(String)}", "names", names)
+	s := statement{
+		name:   "open sessions of users",
+		sql:    `SELECT username, count() FROM (` + openSessionsSQL("events", scope) + `) GROUP BY username`,
+		params: scope.params,
 	}
-	return db.findIDs(ctx, account, rows)
+	return db.selectRows(ctx, account, s, func(rows driver.Rows) error {
+		var name string
+		var open uint64
+		err := rows.Scan(&name, &open)
+		byName[name].sessions = max(byName[name].sessions, open)
+		return err
+	})
 }
 
 // findIDs reads the ids that the projection could not tell from the events: of

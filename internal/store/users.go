@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/loginaudit/loginaudit/event"
 	"github.com/loginaudit/loginaudit/internal/query"
@@ -18,10 +20,7 @@ func (db *DB) Users(ctx context.Context, account string, f query.UserFilter) (qu
 	if err != nil {
 		return query.UserPage{}, err
 	}
-	s := db.usersStatement(account, f)
-	s.sql += orderUsers(f) + " LIMIT {limit:UInt64}"
-	s.params["limit"] = uint64(f.Limit) + 1
-	rows, err := db.scanUsers(ctx, account, s)
+	rows, err := db.readUsers(ctx, account, f)
 	if err != nil {
 		return query.UserPage{}, err
 	}
@@ -39,6 +38,48 @@ func (db *DB) Users(ctx context.Context, account string, f query.UserFilter) (qu
 	return page, nil
 }
 
+// fresh is how old a moment may be at which an account has hardly an event that is
+// later.
+const fresh = time.Minute
+
+// readUsers reads a page of users and, where there are more, one beyond it. The
+// projection knows the present only; whoever has a later event (few, unless
+// f.AsOf lies far back) has to be folded from the events instead. That is looked
+// up beside the reading, as long as it is unlikely.
+func (db *DB) readUsers(ctx context.Context, account string, f query.UserFilter) (rows []userRow, err error) {
+	later := true
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		later, err = db.hasLater(gctx, account, f.AsOf)
+		return err
+	})
+	if time.Since(f.AsOf) < fresh {
+		g.Go(func() (err error) {
+			rows, err = db.scanUsers(gctx, account, db.usersStatement(account, f, false))
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	if !later && rows != nil {
+		return rows, nil
+	}
+	return db.scanUsers(ctx, account, db.usersStatement(account, f, later))
+}
+
+// hasLater reports whether an account has an event behind asOf.
+func (db *DB) hasLater(ctx context.Context, account string, asOf time.Time) (later bool, err error) {
+	c := where(account)
+	c.bind("occurred_at > "+asOfParam, "as_of", micros(asOf))
+	s := statement{name: "later events", sql: `SELECT 1 FROM events WHERE ` + c.String() + ` LIMIT 1`, params: c.params}
+	err = db.selectRows(ctx, account, s, func(driver.Rows) error {
+		later = true
+		return nil
+	})
+	return later, err
+}
+
 // User answers one user, with the sessions that are open at asOf. A user
 // without an event up to asOf is query.ErrNotFound.
 func (db *DB) User(ctx context.Context, account, username string, asOf time.Time) (query.UserDetail, error) {
@@ -46,16 +87,22 @@ func (db *DB) User(ctx context.Context, account, username string, asOf time.Time
 	if err != nil {
 		return query.UserDetail{}, err
 	}
-	rows, err := db.scanUsers(ctx, account, db.userStatement(account, username, asOf))
-	if err != nil {
+	detail := query.UserDetail{Watermark: mark}
+	var rows []userRow
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		rows, err = db.readUser(gctx, account, username, asOf)
+		return err
+	})
+	g.Go(func() (err error) {
+		detail.Sessions, err = db.openSessions(gctx, account, username, asOf)
+		return err
+	})
+	if err := g.Wait(); err != nil {
 		return query.UserDetail{}, err
 	}
 	if len(rows) == 0 {
 		return query.UserDetail{}, fmt.Errorf("user: %w", query.ErrNotFound)
-	}
-	detail := query.UserDetail{Watermark: mark}
-	if detail.Sessions, err = db.openSessions(ctx, account, username, asOf); err != nil {
-		return query.UserDetail{}, err
 	}
 	rows[0].sessions = uint64(len(detail.Sessions))
 	if err := db.findIDs(ctx, account, rows); err != nil {
@@ -63,6 +110,27 @@ func (db *DB) User(ctx context.Context, account, username string, asOf time.Time
 	}
 	detail.User = rows[0].user()
 	return detail, nil
+}
+
+// readUser reads one user at asOf; no row where there is no event up to then.
+func (db *DB) readUser(ctx context.Context, account, username string, asOf time.Time) ([]userRow, error) {
+	c := where(account)
+	c.bind("username = {username:String}", "username", username)
+	rows, err := db.scanUsers(ctx, account, statement{
+		name: "user",
+		sql: `SELECT username, ` + slotColumns + `, toUInt64(0), login_success_id, login_failure_id, login_pending_id, logout_id
+			FROM user_latest FINAL WHERE ` + c.String(),
+		params: c.params,
+	})
+	if err != nil || len(rows) == 0 || !rows[0].hasLater(asOf) {
+		return rows, err
+	}
+	c.params["as_of"] = micros(asOf)
+	return db.scanUsers(ctx, account, statement{
+		name:   "user of the past",
+		sql:    `SELECT *, toUInt64(0), '', '', '', '' FROM (` + foldUsersSQL(c.String()) + `) WHERE username != ''`,
+		params: c.params,
+	})
 }
 
 // slot is what one slot of user_latest tells: an event, and its id once that is
@@ -74,10 +142,9 @@ type slot struct {
 
 // userRow is a row of the users statement.
 type userRow struct {
-	username                          string
-	success, failure, pending, logout slot
-	last                              *latest // what entry and status are those of
-	sessions                          uint64
+	username                                string
+	success, failure, pending, logout, rest slot
+	sessions                                uint64
 }
 
 // slots are those that have an event, and so an id.
@@ -102,17 +169,38 @@ func (r *userRow) login() slot {
 	return login
 }
 
+// last is what the user's entry and status are those of: the latest attempt, or of
+// who has none the latest event.
+func (r *userRow) last() slot {
+	last := r.login()
+	if r.logout.latest != nil && (last.latest == nil || comparePositions(r.logout.position(), last.position()) > 0) {
+		last = r.logout
+	}
+	if last.latest == nil {
+		last = r.rest
+	}
+	return last
+}
+
+// hasLater reports whether the user has an event behind asOf.
+func (r *userRow) hasLater(asOf time.Time) bool {
+	return slices.ContainsFunc([]slot{r.success, r.failure, r.pending, r.logout, r.rest}, func(s slot) bool {
+		return s.latest != nil && s.at.After(asOf)
+	})
+}
+
 func (r *userRow) user() query.User {
+	last := r.last()
 	return query.User{
 		Username:         r.username,
 		LastLogin:        r.login().activity(),
 		LastLoginSuccess: r.success.activity(),
 		LastLoginFailure: r.failure.activity(),
 		LastLogout:       r.logout.activity(),
-		Entry:            r.last.entry,
-		EntryName:        r.last.entry.Name(),
-		Status:           r.last.status,
-		StatusName:       r.last.status.Name(),
+		Entry:            last.entry,
+		EntryName:        last.entry.Name(),
+		Status:           last.status,
+		StatusName:       last.status.Name(),
 		LoggedIn:         r.sessions > 0,
 		OpenSessions:     int(r.sessions),
 	}
@@ -140,10 +228,9 @@ func (s slot) activity() *query.Activity {
 	}
 }
 
-// usersStatement selects users as they are at f.AsOf. The projection knows the
-// present only; whoever has a later event (few, unless f.AsOf lies far back) is
-// folded from the events instead.
-func (db *DB) usersStatement(account string, f query.UserFilter) statement {
+// usersStatement selects users as they are at f.AsOf. later says that some of
+// them may have an event behind it, and are folded from their events.
+func (db *DB) usersStatement(account string, f query.UserFilter, later bool) statement {
 	scope := db.usersScope(account, f.AsOf)
 	if f.Text != "" {
 		scope.holds(f.Text, "username")
@@ -157,42 +244,18 @@ func (db *DB) usersStatement(account string, f query.UserFilter) statement {
 		join = `
 		LEFT JOIN (SELECT username, count() AS sessions FROM (` + openSessionsSQL("events", scope) + `) GROUP BY username) AS opened USING (username)`
 	}
-	later := `SELECT DISTINCT username FROM events WHERE ` + scope.String() + ` AND occurred_at > ` + asOfParam
+	with, from := "", `SELECT username, `+slotColumns+` FROM user_latest FINAL WHERE `+scope.String()
+	if later {
+		with = `later AS (SELECT DISTINCT username FROM events WHERE ` + scope.String() + ` AND occurred_at > ` + asOfParam + `), `
+		from += ` AND username NOT IN (later) UNION ALL ` + foldUsersSQL(scope.String()+" AND username IN (later)")
+	}
+	scope.params["limit"] = uint64(f.Limit) + 1
 	return statement{
 		name: "users",
-		sql: `WITH later AS (` + later + `)
-		SELECT ` + userColumns + `, ` + sessions + `, '', '', '', ''
-		FROM (
-			SELECT username, login_success AS success, login_failure AS failure, login_pending AS pending, logout AS logged_out, other AS rest
-			FROM user_latest FINAL
-			WHERE ` + scope.String() + ` AND username NOT IN (later)
-			UNION ALL
-			` + foldUsersSQL(scope.String()+" AND username IN (later)") + `
-		) AS latest_of` + join + `
-		WHERE username != ''` + filterUsers(f, scope.params),
-		params: scope.params,
-	}
-}
-
-// userStatement selects one user, with the ids that the projection knows.
-func (db *DB) userStatement(account, username string, asOf time.Time) statement {
-	scope := db.usersScope(account, asOf)
-	scope.bind("username = {only:String}", "only", username)
-	later := `SELECT username FROM events_by_user WHERE ` + scope.String() + ` AND occurred_at > ` + asOfParam + ` LIMIT 1`
-	return statement{
-		name: "user",
-		sql: `WITH later AS (` + later + `)
-		SELECT ` + userColumns + `, toUInt64(0), success_id, failure_id, pending_id, logout_id
-		FROM (
-			SELECT username, login_success AS success, login_failure AS failure, login_pending AS pending, logout AS logged_out, other AS rest,
-			       login_success_id AS success_id, login_failure_id AS failure_id, login_pending_id AS pending_id, logout_id
-			FROM user_latest FINAL
-			WHERE ` + scope.String() + ` AND username NOT IN (later)
-			UNION ALL
-			SELECT *, '' AS success_id, '' AS failure_id, '' AS pending_id, '' AS logout_id
-			FROM (` + foldUsersSQL(scope.String()+" AND username IN (later)") + `)
-		)
-		WHERE username != ''`,
+		sql: `WITH ` + with + userColumns + `
+		SELECT username, success, failure, pending, logged_out, rest, ` + sessions + `, '', '', '', ''
+		FROM (` + from + `) AS latest_of` + join + `
+		WHERE username != ''` + filterUsers(f, scope.params) + orderUsers(f) + ` LIMIT {limit:UInt64}`,
 		params: scope.params,
 	}
 }
@@ -204,10 +267,12 @@ func (db *DB) usersScope(account string, asOf time.Time) *conditions {
 	return scope
 }
 
-// userColumns are what filters and sorts go by, in the order of scanUsers.
-const userColumns = `username, success, failure, pending, logged_out,
-		       greatest(success, failure, pending) AS login,
-		       if(login = 0 AND logged_out = 0, rest, greatest(login, logged_out)) AS last`
+// slotColumns are the slots of user_latest, in the order of scanUsers.
+const slotColumns = `login_success AS success, login_failure AS failure, login_pending AS pending, logout AS logged_out, other AS rest`
+
+// userColumns are what else filters and sorts go by.
+const userColumns = `greatest(success, failure, pending) AS login,
+		if(login = 0 AND logged_out = 0, rest, greatest(login, logged_out)) AS last`
 
 // foldUsersSQL folds events as the view user_latest_view does.
 func foldUsersSQL(condition string) string {
@@ -324,21 +389,18 @@ func (db *DB) scanUsers(ctx context.Context, account string, s statement) ([]use
 	var found []userRow
 	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
 		var r userRow
-		var success, failure, pending, logout, login, last big.Int
+		var slots [5]big.Int
 		var ids [4]string
-		err := rows.Scan(&r.username, &success, &failure, &pending, &logout, &login, &last, &r.sessions, &ids[0], &ids[1], &ids[2], &ids[3])
+		err := rows.Scan(&r.username, &slots[0], &slots[1], &slots[2], &slots[3], &slots[4], &r.sessions, &ids[0], &ids[1], &ids[2], &ids[3])
 		if err != nil {
 			return err
 		}
-		for i, into := range []struct {
-			slot *slot
-			from *big.Int
-		}{{&r.success, &success}, {&r.failure, &failure}, {&r.pending, &pending}, {&r.logout, &logout}} {
-			if into.slot.latest = unpackLatest(into.from); into.slot.latest != nil {
-				into.slot.id = into.slot.unpackID(ids[i])
+		for i, into := range []*slot{&r.success, &r.failure, &r.pending, &r.logout} {
+			if into.latest = unpackLatest(&slots[i]); into.latest != nil {
+				into.id = into.unpackID(ids[i])
 			}
 		}
-		if r.last = unpackLatest(&last); r.last == nil {
+		if r.rest.latest = unpackLatest(&slots[4]); r.last().latest == nil {
 			return fmt.Errorf("user without an event")
 		}
 		found = append(found, r)

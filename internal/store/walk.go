@@ -2,10 +2,9 @@ package store
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
-
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"github.com/loginaudit/loginaudit/internal/query"
 )
@@ -21,17 +20,16 @@ const walkedEvents = 20_000
 // walkAttempts reads a page of attempts and, where there are more, one attempt
 // beyond it; whole is false where it gave up.
 func (db *DB) walkAttempts(ctx context.Context, account string, f query.AttemptFilter) (page []attemptRow, whole bool, err error) {
-	w := attemptWalk{db: db, account: account, filter: f, folded: make(map[sessionKey]attemptRow)}
-	if f.After != nil {
-		w.from = f.After.StartedAt
-	}
+	w := newAttemptWalk(db, account, f)
 	for size := 3*f.Limit + overfetch; ; size *= 4 {
 		events, err := w.next(ctx, size)
 		if err != nil {
 			return nil, false, err
 		}
 		end := len(events) < size
-		if !end {
+		if end {
+			w.cover(f.Range.Start, w.limitOf(f.Range.End))
+		} else {
 			events = w.wholeInstants(events)
 		}
 		if err := w.show(ctx, events); err != nil {
@@ -51,13 +49,52 @@ type attemptWalk struct {
 	account string
 	filter  query.AttemptFilter
 	from    time.Time // the instant at which the next events begin; zero for the beginning
+	// events are those that were read so far, by their sessions: all events of the
+	// user in covered, whose bounds are open where nothing lies beyond.
+	events  map[sessionKey][]attemptEvent
+	covered query.TimeRange
+	spans   map[sessionKey]query.TimeRange
 	folded  map[sessionKey]attemptRow
 	page    []attemptRow
 	walked  int
 }
 
+func newAttemptWalk(db *DB, account string, f query.AttemptFilter) *attemptWalk {
+	w := &attemptWalk{
+		db: db, account: account, filter: f, events: make(map[sessionKey][]attemptEvent),
+		spans: make(map[sessionKey]query.TimeRange), folded: make(map[sessionKey]attemptRow),
+	}
+	w.covered = query.TimeRange{Start: f.Range.Start, End: w.limitOf(f.Range.End)}
+	if f.After != nil {
+		w.from = f.After.StartedAt
+		if f.Order == query.Ascending {
+			w.covered.Start = w.from
+		} else {
+			w.covered.End = w.from.Add(time.Microsecond)
+		}
+	}
+	return w
+}
+
+// limitOf is the end of a range; none where nothing behind it counts.
+func (w *attemptWalk) limitOf(end time.Time) time.Time {
+	if end.After(w.filter.AsOf) {
+		return time.Time{}
+	}
+	return end
+}
+
+// cover moves the bound of covered towards which the walk goes.
+func (w *attemptWalk) cover(start, end time.Time) {
+	if w.filter.Order == query.Ascending {
+		w.covered.End = end
+	} else {
+		w.covered.Start = start
+	}
+}
+
 // next reads the next events, repeats included: what is near first.
-func (w *attemptWalk) next(ctx context.Context, size int) (events []attemptRow, err error) {
+func (w *attemptWalk) next(ctx context.Context, size int) (events []attemptEvent, err error) {
 	begin := query.EventFilter{Range: w.filter.Range, Order: w.filter.Order}
 	if !w.from.IsZero() {
 		begin.After = &query.Position{At: w.from}
@@ -74,7 +111,7 @@ func (w *attemptWalk) next(ctx context.Context, size int) (events []attemptRow, 
 	return events, nil
 }
 
-func (w *attemptWalk) nextIn(ctx context.Context, span query.TimeRange, size int) ([]attemptRow, error) {
+func (w *attemptWalk) nextIn(ctx context.Context, span query.TimeRange, size int) ([]attemptEvent, error) {
 	c := where(w.account)
 	c.bind("username = {username:String}", "username", w.filter.Username)
 	c.bind("occurred_at <= "+asOfParam, "as_of", micros(w.filter.AsOf))
@@ -89,58 +126,34 @@ func (w *attemptWalk) nextIn(ctx context.Context, span query.TimeRange, size int
 	}
 	s := statement{
 		name: "attempts",
-		sql: `SELECT username, session_id, ` + placeSQL + ` AS first,
-			concat(char(0), first, char(entry), char(status)),
-			if(isNull(ip), '', concat(first, reinterpretAsFixedString(assumeNotNull(ip)))),
-			if(user_agent = '', '', concat(first, user_agent)),
-			if(status IN (` + statusesWhere(opens) + `), occurred_at, ` + never + `),
-			if(status IN (` + statusesWhere(closes) + `), occurred_at, ` + never + `),
-			occurred_at, 'none', [id]
-			FROM events_by_user WHERE ` + c.String() + `
+		sql: `SELECT ` + attemptColumns + ` FROM events_by_user WHERE ` + c.String() + `
 			ORDER BY occurred_at` + direction + `, rank` + direction + `, content_hash` + direction + `
 			LIMIT {limit:UInt64}`,
 		params: c.params,
 	}
-	var events []attemptRow
-	err := w.db.selectRows(ctx, w.account, s, func(rows driver.Rows) error {
-		e, err := scanAttempt(rows)
-		events = append(events, e)
-		return err
-	})
-	return events, err
+	return w.db.selectAttemptEvents(ctx, w.account, s)
 }
 
 // wholeInstants leaves out the last instant, of which more events may follow:
 // attempts that begin at one instant are not in the order of events.
-func (w *attemptWalk) wholeInstants(events []attemptRow) []attemptRow {
-	w.from = events[len(events)-1].first.At
-	return slices.DeleteFunc(events, func(e attemptRow) bool { return e.first.At.Equal(w.from) })
+func (w *attemptWalk) wholeInstants(events []attemptEvent) []attemptEvent {
+	w.from = events[len(events)-1].place.At
+	w.cover(w.from.Add(time.Microsecond), w.from)
+	return slices.DeleteFunc(events, func(e attemptEvent) bool { return e.place.At.Equal(w.from) })
 }
 
 // show adds the attempts that begin with these events to the page.
-func (w *attemptWalk) show(ctx context.Context, events []attemptRow) error {
-	var unknown []sessionKey
-	for _, e := range events {
-		key := sessionKey{e.username, e.sessionID}
-		if _, known := w.folded[key]; !known && e.sessionID != "" {
-			w.folded[key] = attemptRow{}
-			unknown = append(unknown, key)
-		}
-	}
-	folded, err := w.db.foldSessions(ctx, w.account, w.filter.AsOf, unknown)
-	if err != nil {
+func (w *attemptWalk) show(ctx context.Context, events []attemptEvent) error {
+	if err := w.fold(ctx, events); err != nil {
 		return err
-	}
-	for key, row := range folded {
-		w.folded[key] = row
 	}
 	var found []attemptRow
 	for _, e := range events {
-		row := e
-		if e.sessionID != "" {
-			row = w.folded[sessionKey{e.username, e.sessionID}]
+		row := w.folded[e.key]
+		if e.key.sessionID == "" {
+			row = e.lone()
 		}
-		if row.first == e.first && w.behind(row.first) {
+		if row.first == e.place && w.behind(row.first) {
 			found = append(found, row)
 		}
 	}
@@ -148,6 +161,54 @@ func (w *attemptWalk) show(ctx context.Context, events []attemptRow) error {
 	found = slices.CompactFunc(found, func(a, b attemptRow) bool { return a.first == b.first })
 	w.page = append(w.page, found...)
 	return nil
+}
+
+// fold folds the sessions of the events that begin where the walk has been. Most
+// lie there as a whole, and nothing more has to be read of them.
+func (w *attemptWalk) fold(ctx context.Context, events []attemptEvent) error {
+	sessions := make(map[sessionKey]bool)
+	for _, e := range events {
+		if e.key.sessionID != "" {
+			w.events[e.key] = append(w.events[e.key], e)
+			sessions[e.key] = true
+		}
+	}
+	if err := w.learn(ctx, sessions); err != nil {
+		return err
+	}
+	partly := make(map[sessionKey]query.TimeRange)
+	for key := range sessions {
+		span, told := w.spans[key]
+		_, known := w.folded[key]
+		switch {
+		case known || told && !span.Start.Add(time.Second).After(w.covered.Start): // begun where the walk has yet to come to, or will not
+		case !told || w.hasRead(span):
+			w.folded[key] = foldAttempt(w.events[key], w.filter.AsOf.Add(-w.db.sessionLimit))
+		default:
+			partly[key] = span
+		}
+	}
+	folded, err := w.db.foldSpans(ctx, w.account, w.filter.AsOf, partly)
+	maps.Copy(w.folded, folded)
+	return err
+}
+
+// learn reads where sessions lie that the walk has not met before.
+func (w *attemptWalk) learn(ctx context.Context, sessions map[sessionKey]bool) error {
+	var unknown []sessionKey
+	for key := range sessions {
+		if _, known := w.spans[key]; !known {
+			unknown = append(unknown, key)
+		}
+	}
+	spans, err := w.db.readSpans(ctx, w.account, unknown)
+	maps.Copy(w.spans, spans)
+	return err
+}
+
+// hasRead reports whether all events of a span were read.
+func (w *attemptWalk) hasRead(span query.TimeRange) bool {
+	return !span.Start.Before(w.covered.Start) && (w.covered.End.IsZero() || !span.End.After(w.covered.End))
 }
 
 // behind reports whether an attempt that begins there comes behind the last of
