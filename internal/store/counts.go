@@ -117,16 +117,16 @@ func (db *DB) countBars(ctx context.Context, account string, f query.EventFilter
 	})
 }
 
-// facetColumns are the columns that hold a facet's values as text; kind and
-// outcome follow from the status.
-var facetColumns = map[query.Facet]string{
-	query.FacetStatus:    "toString(status)",
-	query.FacetEntry:     "toString(entry)",
-	query.FacetUsername:  "username",
-	query.FacetIP:        "if(isNull(ip), '', hex(reinterpretAsFixedString(assumeNotNull(ip))))",
-	query.FacetService:   "toString(service)",
-	query.FacetMFAMethod: "toString(mfa_method)",
-	query.FacetUserAgent: "user_agent",
+// facetColumns are the columns that events are counted by, and how their values
+// are told as text, once they are counted; kind and outcome follow from the status.
+var facetColumns = map[query.Facet]struct{ column, text string }{
+	query.FacetStatus:    {"status", "toString(status)"},
+	query.FacetEntry:     {"entry", "toString(entry)"},
+	query.FacetUsername:  {"username", "username"},
+	query.FacetIP:        {"ip", "if(isNull(ip), '', hex(reinterpretAsFixedString(assumeNotNull(ip))))"},
+	query.FacetService:   {"service", "toString(service)"},
+	query.FacetMFAMethod: {"mfa_method", "toString(mfa_method)"},
+	query.FacetUserAgent: {"user_agent", "user_agent"},
 }
 
 // Facets counts the events that the filter lets through by the values of fields.
@@ -208,12 +208,11 @@ func facetValue(field query.Facet, value string, n uint64) (query.FacetValue, er
 // countFacets counts by several fields in one reading. Of each field but the
 // status the values with the most events come, q.Top of them.
 func (db *DB) countFacets(ctx context.Context, account string, q query.FacetsQuestion, fields []query.Facet, add func(query.Facet, string, uint64) error) error {
-	columns, sets, chosen := make([]string, len(fields)), make([]string, len(fields)), make([]string, len(fields))
+	sets, chosen := make([]string, len(fields)), make([]string, len(fields))
 	for i, field := range fields {
-		name := "facet_" + string(field)
-		columns[i] = facetColumns[field] + " AS " + name
-		sets[i] = "(" + name + ")"
-		chosen[i] = fmt.Sprintf("grouping(%s) = 0, (%d, %s)", name, i, name)
+		f := facetColumns[field]
+		sets[i] = "(" + f.column + ")"
+		chosen[i] = fmt.Sprintf("grouping(%s) = 0, (%d, %s)", f.column, i, f.text)
 	}
 	c := filterEvents(account, q.Filter)
 	c.params["top"] = uint64(max(q.Top, len(event.Statuses())))
@@ -221,7 +220,7 @@ func (db *DB) countFacets(ctx context.Context, account string, q query.FacetsQue
 		name: "facets",
 		sql: `SELECT toUInt8(facet.1) AS field, toString(facet.2) AS value, n FROM (
 				SELECT multiIf(` + strings.Join(chosen, ", ") + `, (0, '')) AS facet, count() AS n
-				FROM (SELECT ` + strings.Join(columns, ", ") + ` FROM ` + factsOf(q.Filter) + ` WHERE ` + c.String() + `)
+				FROM ` + factsOf(q.Filter) + ` WHERE ` + c.String() + `
 				GROUP BY GROUPING SETS (` + strings.Join(sets, ", ") + `)
 			) ORDER BY field, n DESC, value = '', value LIMIT {top:UInt64} BY field`,
 		params: c.params,

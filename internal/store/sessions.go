@@ -201,21 +201,34 @@ func (db *DB) openings(ctx context.Context, account string, f query.EventFilter)
 		}
 		return found, more, err
 	}
+	for _, f.Range = range nearFirst(f, time.Now()) {
+		in, err := db.openingsIn(ctx, account, f, f.Limit-len(found))
+		if err != nil {
+			return nil, false, err
+		}
+		if found = append(found, in...); len(found) == f.Limit {
+			break
+		}
+	}
+	more = len(found) == f.Limit
+	return slices.CompactFunc(found, func(a, b opening) bool { return a.place.Hash == b.place.Hash }), more, nil
+}
+
+// openingsIn reads the next openings of an account in f.Range.
+func (db *DB) openingsIn(ctx context.Context, account string, f query.EventFilter, limit int) ([]opening, error) {
 	c := filterEvents(account, f)
 	direction := " DESC"
 	if f.Order == query.Ascending {
 		direction = " ASC"
 	}
-	c.params["limit"] = uint64(f.Limit)
-	found, err = db.scanOpenings(ctx, account, statement{
+	c.params["limit"] = uint64(limit)
+	return db.scanOpenings(ctx, account, statement{
 		name: "openings",
 		sql: `SELECT occurred_at, rank, content_hash, username, session_id FROM events WHERE ` + c.String() + `
 			ORDER BY occurred_at` + direction + `, rank` + direction + `, content_hash` + direction + `
 			LIMIT {limit:UInt64}`,
 		params: c.params,
 	})
-	more = len(found) == f.Limit
-	return slices.CompactFunc(found, func(a, b opening) bool { return a.place.Hash == b.place.Hash }), more, err
 }
 
 // choose gives those of the openings that were found by f which are the latest
