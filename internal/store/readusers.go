@@ -66,15 +66,10 @@ func (db *DB) readUsers(ctx context.Context, account string, f query.UserFilter)
 }
 
 // hasLater reports whether an account has an event behind asOf.
-func (db *DB) hasLater(ctx context.Context, account string, asOf time.Time) (later bool, err error) {
+func (db *DB) hasLater(ctx context.Context, account string, asOf time.Time) (bool, error) {
 	c := where(account)
 	c.bind("occurred_at > "+asOfParam, "as_of", micros(asOf))
-	s := statement{name: "later events", sql: `SELECT 1 FROM events WHERE ` + c.String() + ` LIMIT 1`, params: c.params}
-	err = db.selectRows(ctx, account, s, func(driver.Rows) error {
-		later = true
-		return nil
-	})
-	return later, err
+	return db.hasRow(ctx, account, "events", c)
 }
 
 // User answers one user, with the sessions that are open at asOf. A user

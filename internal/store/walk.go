@@ -93,29 +93,12 @@ func (w *attemptWalk) cover(start, end time.Time) {
 	}
 }
 
-// next reads the next events, repeats included: what is near first.
-func (w *attemptWalk) next(ctx context.Context, size int) (events []attemptEvent, err error) {
-	begin := query.EventFilter{Range: w.filter.Range, Order: w.filter.Order}
-	if !w.from.IsZero() {
-		begin.After = &query.Position{At: w.from}
-	}
-	for _, span := range nearFirst(begin, w.filter.AsOf) {
-		found, err := w.nextIn(ctx, span, size-len(events))
-		if err != nil {
-			return nil, err
-		}
-		if events = append(events, found...); len(events) == size {
-			break
-		}
-	}
-	return events, nil
-}
-
-func (w *attemptWalk) nextIn(ctx context.Context, span query.TimeRange, size int) ([]attemptEvent, error) {
+// next reads the next events, repeats included.
+func (w *attemptWalk) next(ctx context.Context, size int) ([]attemptEvent, error) {
 	c := where(w.account)
 	c.bind("username = {username:String}", "username", w.filter.Username)
 	c.bind("occurred_at <= "+asOfParam, "as_of", micros(w.filter.AsOf))
-	c.timeRange(span)
+	c.timeRange(w.filter.Range)
 	if !w.from.IsZero() {
 		c.bind("occurred_at "+beyond(w.filter.Order)+"= fromUnixTimestamp64Micro({from:Int64}, 'UTC')", "from", micros(w.from))
 	}
@@ -124,14 +107,13 @@ func (w *attemptWalk) nextIn(ctx context.Context, span query.TimeRange, size int
 	if w.filter.Order == query.Ascending {
 		direction = " ASC"
 	}
-	s := statement{
+	return w.db.selectAttemptEvents(ctx, w.account, statement{
 		name: "attempts",
 		sql: `SELECT ` + attemptColumns + ` FROM events_by_user WHERE ` + c.String() + `
 			ORDER BY occurred_at` + direction + `, rank` + direction + `, content_hash` + direction + `
 			LIMIT {limit:UInt64}`,
 		params: c.params,
-	}
-	return w.db.selectAttemptEvents(ctx, w.account, s)
+	})
 }
 
 // wholeInstants leaves out the last instant, of which more events may follow:
