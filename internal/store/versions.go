@@ -18,6 +18,9 @@ func (db *DB) readVersions(ctx context.Context, account string, q query.EventQue
 	if err != nil {
 		return err
 	}
+	if len(places.seconds) == 0 {
+		return fmt.Errorf("event: %w", query.ErrNotFound)
+	}
 	c := where(account)
 	c.ofID(q.ID)
 	c.inSeconds(places)
@@ -134,12 +137,9 @@ func (c *conditions) ofID(id string) {
 	}
 }
 
-// inSeconds adds the condition that an event occurred in one of the seconds.
+// inSeconds adds the condition that an event occurred in one of the seconds, of
+// which there is one at least.
 func (c *conditions) inSeconds(p idPlaces) {
-	if len(p.seconds) == 0 {
-		c.add("0")
-		return
-	}
 	first, last := p.seconds[len(p.seconds)-1], p.seconds[0]
 	c.timeRange(query.TimeRange{Start: first, End: last.Add(time.Second)})
 	if len(p.seconds) > 1 {
