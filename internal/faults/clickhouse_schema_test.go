@@ -31,7 +31,7 @@ func wrongSchemas() []wrongSchema {
 		},
 		{
 			"a view selects something else",
-			exec("ALTER TABLE event_ids_view MODIFY QUERY SELECT account, toUInt64(1) AS id_hash, toDateTime(occurred_at, 'UTC') AS occurred_in, toUInt64(1) AS content FROM events WHERE status = 1"),
+			exec("ALTER TABLE event_ids_view MODIFY QUERY SELECT account, toUInt64(1) AS id_head, toUInt32(1) AS id_hash, toDateTime(occurred_at, 'UTC') AS occurred_in, toUInt64(1) AS content FROM events WHERE status = 1"),
 			func(s *faults.System) {
 				s.Exec("DROP VIEW event_ids_view")
 				s.Exec("DROP TABLE event_ids")

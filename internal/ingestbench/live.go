@@ -159,12 +159,12 @@ func (w *worker) stored(ctx context.Context) (float64, error) {
 // The questions cost ClickHouse something too, so only one table is asked until
 // it has a probe; then all are asked for that probe.
 const (
-	inOne = `SELECT session_id FROM loginaudit.attempts
-		WHERE account = 'probe' AND username = 'probe' AND session_id >= {from:String}`
+	inOne = `SELECT id_text FROM loginaudit.events_by_user
+		WHERE account = 'probe' AND username = 'probe' AND id_text >= {from:String}`
 	inAll = inOne + `
-		INTERSECT SELECT id FROM loginaudit.event_ids WHERE account = 'probe' AND id >= {from:String}
-		INTERSECT SELECT id FROM loginaudit.events_by_user WHERE account = 'probe' AND username = 'probe' AND id >= {from:String}
-		INTERSECT SELECT id FROM loginaudit.events WHERE account = 'probe' AND id >= {from:String}`
+		AND bitShiftRight(sipHash64(id_text), 16) IN (SELECT id_head FROM loginaudit.event_ids WHERE account = 'probe')
+		AND bitShiftRight(sipHash64(session_id), 24) IN (SELECT session_hash FROM loginaudit.attempts WHERE account = 'probe' AND username = 'probe')
+		AND id_text IN (SELECT id_text FROM loginaudit.events WHERE account = 'probe' AND id_text >= {from:String})`
 )
 
 func (p *probes) look(ctx context.Context, conn driver.Conn) error {

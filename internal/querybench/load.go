@@ -115,6 +115,12 @@ func (b *bench) load(ctx context.Context, m *manifest) (err error) {
 	err = settle(ctx, conn, b.waits.quiet)
 	m.Settled = time.Since(began)
 	b.tell("no merge for %s after %s more", b.waits.quiet, m.Settled.Round(time.Second))
+	if err != nil {
+		return err
+	}
+	began = time.Now()
+	err = age(ctx, conn, b.set.until)
+	b.tell("what is over is merged, after %s more", time.Since(began).Round(time.Second))
 	return err
 }
 
@@ -167,8 +173,7 @@ func (b *bench) fill(ctx context.Context, conn driver.Conn) error {
 	return group.Wait()
 }
 
-// settle waits until background merges have nothing left that they want to do.
-// Nothing is merged by force: what is measured is what the server keeps by itself.
+// settle waits until background merges have nothing left that they want to do now.
 func settle(ctx context.Context, conn driver.Conn, quiet time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()

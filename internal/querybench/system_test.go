@@ -61,6 +61,7 @@ func TestSmallSet(t *testing.T) {
 		{"has users as its model says", usersAreThoseOfTheModel},
 		{"has bodies that say what the columns say", bodiesAreTrue},
 		{"has the same events when it is loaded again", loadingAgainAddsNothing},
+		{"is merged where it is over", whatIsOverIsMerged},
 		{"is used by the next run, and not by another", nextRunUsesIt},
 		{"answers every question while events arrive", everyQuestionIsAnswered},
 		{"tells what it takes on disk", diskIsTold},
@@ -218,6 +219,32 @@ func loadingAgainAddsNothing(t *testing.T, b *bench) {
 	}
 	if after := one(t, b, "SELECT count() FROM events FINAL"); after != before {
 		t.Errorf("%d events, %d after loading them again", before, after)
+	}
+}
+
+// What the test before loaded again lies in parts of its own.
+func whatIsOverIsMerged(t *testing.T, b *bench) {
+	if err := age(t.Context(), b.server.owner, b.set.until); err != nil {
+		t.Fatal(err)
+	}
+	rows(t, b, `SELECT table, partition_id, count() FROM system.parts
+		WHERE active AND database = currentDatabase() AND table IN ('events', 'events_by_user', 'event_ids', 'attempts', 'user_latest')
+		GROUP BY table, partition_id`, func(r driver.Rows) error {
+		var table, id string
+		var parts uint64
+		err := r.Scan(&table, &id, &parts)
+		if parts > 1 && (table == "user_latest" || isOver(id, b.set.until)) {
+			t.Errorf("%s has %d parts of %s", table, parts, id)
+		}
+		return err
+	})
+}
+
+func TestMonthsAndYearsAreOverADayAfterTheirEnd(t *testing.T) {
+	for id, over := range map[string]bool{"2025": true, "2026": false, "202601": true, "202602": false, "202603": false} {
+		if got := isOver(id, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)); got != over {
+			t.Errorf("partition %s: over %t, want %t", id, got, over)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
+	"maps"
 	"slices"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -9,10 +11,35 @@ import (
 	"github.com/loginaudit/loginaudit/internal/query"
 )
 
-// idHash is what event_ids tells an id by (schema/clickhouse/00005_event_ids_view.sql).
-// Of a hundred million ids some two dozen pairs share their 48 bits: what goes by
-// the hash is looked at again.
-func idHash(id string) uint64 { return sipHash(id) >> 16 }
+// idKey is what event_ids tells an id by. Two ids may share it: what goes by the key
+// is looked at again.
+type idKey struct {
+	head uint64 // the first 48 bits of a UUID, of another id of its hash
+	hash uint32
+}
+
+// idKeyOf computes the key of an id as schema/clickhouse/00005_event_ids_view.sql does.
+func idKeyOf(id string) idKey {
+	hash := sipHash(id)
+	head := hash
+	var b [16]byte
+	if parseUUID(&b, id) {
+		head = binary.BigEndian.Uint64(b[:8])
+	}
+	return idKey{head >> 16, uint32(hash)}
+}
+
+// ofIDs adds the condition that a row of event_ids has the key of one of the ids.
+// It may have the head of one and the hash of another.
+func (c *conditions) ofIDs(ids ...string) {
+	heads, hashes := make([]uint64, len(ids)), make([]uint32, len(ids))
+	for i, id := range ids {
+		key := idKeyOf(id)
+		heads[i], hashes[i] = key.head, key.hash
+	}
+	c.bind("id_head IN {heads:Array(UInt64)}", "heads", heads)
+	c.bind("id_hash IN {hashes:Array(UInt32)}", "hashes", hashes)
+}
 
 // markConflicts marks the events whose id another event has too. They may be in
 // several lists.
@@ -41,43 +68,36 @@ func (db *DB) markConflicts(ctx context.Context, account string, lists ...[]quer
 
 // inConflict gives those of the ids that several events have.
 func (db *DB) inConflict(ctx context.Context, account string, ids []string) (map[string]bool, error) {
-	hashes := make([]uint64, len(ids))
-	for i, id := range ids {
-		hashes[i] = idHash(id)
-	}
 	c := where(account)
-	c.bind("id_hash IN {hashes:Array(UInt64)}", "hashes", hashes)
-	suspect := make(map[uint64]bool)
+	c.ofIDs(ids...)
+	suspect := make(map[idKey]bool)
 	err := db.selectRows(ctx, account, statement{
 		name:   "ids in conflict",
-		sql:    `SELECT id_hash FROM event_ids WHERE ` + c.String() + ` GROUP BY id_hash HAVING uniqExact(occurred_in, content) > 1`,
+		sql:    `SELECT id_head, id_hash FROM event_ids WHERE ` + c.String() + ` GROUP BY id_head, id_hash HAVING uniqExact(occurred_in, content) > 1`,
 		params: c.params,
 	}, func(rows driver.Rows) error {
-		var hash uint64
-		err := rows.Scan(&hash)
-		suspect[hash] = true
+		var key idKey
+		err := rows.Scan(&key.head, &key.hash)
+		suspect[key] = true
 		return err
 	})
 	if err != nil || len(suspect) == 0 {
 		return nil, err
 	}
-	ids = slices.DeleteFunc(ids, func(id string) bool { return !suspect[idHash(id)] })
+	ids = slices.DeleteFunc(ids, func(id string) bool { return !suspect[idKeyOf(id)] })
 	return db.haveVersions(ctx, account, ids)
 }
 
-// haveVersions gives those of the ids, whose hashes stand for several events, that
-// several events have. A few of the events of a hash suffice.
+// haveVersions gives those of the ids, whose keys stand for several events, that
+// several events have. A few of the events of a key suffice.
 func (db *DB) haveVersions(ctx context.Context, account string, ids []string) (map[string]bool, error) {
-	hashes := make([]uint64, len(ids))
-	for i, id := range ids {
-		hashes[i] = idHash(id)
-	}
+	places := where(account)
+	places.ofIDs(ids...)
 	c := where(account)
 	c.bind("id IN {ids:Array(String)}", "ids", ids)
-	c.bind(`toDateTime(occurred_at, 'UTC') IN (
-			SELECT occurred_in FROM event_ids
-			WHERE account = {account:String} AND id_hash IN {hashes:Array(UInt64)}
-			LIMIT 16 BY id_hash)`, "hashes", hashes)
+	c.add(`toDateTime(occurred_at, 'UTC') IN (
+			SELECT occurred_in FROM event_ids WHERE ` + places.String() + ` LIMIT 16 BY id_head, id_hash)`)
+	maps.Copy(c.params, places.params)
 	s := statement{
 		name:   "conflicts",
 		sql:    `SELECT id FROM events WHERE ` + c.String() + ` GROUP BY id HAVING uniqExact(content_hash) > 1`,

@@ -12,9 +12,9 @@ import (
 type conflictMarker struct {
 	db      *DB
 	account string
-	few     int             // the most events of which each is asked for; 0: not known yet
-	seen    int             // events so far
-	suspect map[uint64]bool // the hashes of ids that may be in conflict, once asked for
+	few     int            // the most events of which each is asked for; 0: not known yet
+	seen    int            // events so far
+	suspect map[idKey]bool // the keys of ids that may be in conflict, once asked for
 }
 
 const (
@@ -36,7 +36,7 @@ func (m *conflictMarker) mark(ctx context.Context, events []query.Event) error {
 		if few {
 			return m.ask(ctx, events)
 		}
-		if m.suspect, err = m.db.suspectHashes(ctx, m.account); err != nil {
+		if m.suspect, err = m.db.suspectKeys(ctx, m.account); err != nil {
 			return err
 		}
 	}
@@ -46,7 +46,7 @@ func (m *conflictMarker) mark(ctx context.Context, events []query.Event) error {
 	var places []int
 	var asked []query.Event
 	for i := range events {
-		if m.suspect[idHash(events[i].ID)] {
+		if m.suspect[idKeyOf(events[i].ID)] {
 			places, asked = append(places, i), append(asked, events[i])
 		}
 	}
@@ -92,27 +92,28 @@ func (db *DB) countIDs(ctx context.Context, account string) (int, error) {
 	return int(n), err
 }
 
-// suspectHashes are the hashes of the ids of an account that stand for several
-// events: those of ids in conflict, and of a few that share a hash. They are read in
-// the order of the table, which takes no memory there.
-func (db *DB) suspectHashes(ctx context.Context, account string) (map[uint64]bool, error) {
+// suspectKeys are the keys of the ids of an account that stand for several events:
+// those of ids in conflict, and of any that share a key. They are read in the order
+// of the table, which takes no memory there.
+func (db *DB) suspectKeys(ctx context.Context, account string) (map[idKey]bool, error) {
 	c := where(account)
 	s := statement{
 		name: "ids in conflict",
-		sql: `SELECT DISTINCT id_hash FROM (
-				SELECT id_hash, occurred_in, content, lagInFrame(id_hash) OVER w AS hash_before,
+		sql: `SELECT DISTINCT id_head, id_hash FROM (
+				SELECT id_head, id_hash, occurred_in, content,
+					lagInFrame(id_head) OVER w AS head_before, lagInFrame(id_hash) OVER w AS hash_before,
 					lagInFrame(occurred_in) OVER w AS in_before, lagInFrame(content) OVER w AS content_before
 				FROM event_ids WHERE ` + c.String() + `
-				WINDOW w AS (ORDER BY id_hash, occurred_in, content ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
-			) WHERE id_hash = hash_before AND (occurred_in != in_before OR content != content_before)`,
+				WINDOW w AS (ORDER BY id_head, id_hash, occurred_in, content ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+			) WHERE id_head = head_before AND id_hash = hash_before AND (occurred_in != in_before OR content != content_before)`,
 		params: c.params,
 	}
-	hashes := make(map[uint64]bool)
+	keys := make(map[idKey]bool)
 	err := db.selectRows(ctx, account, s, func(rows driver.Rows) error {
-		var hash uint64
-		err := rows.Scan(&hash)
-		hashes[hash] = true
+		var key idKey
+		err := rows.Scan(&key.head, &key.hash)
+		keys[key] = true
 		return err
 	})
-	return hashes, err
+	return keys, err
 }

@@ -68,7 +68,7 @@ func (db *DB) chooseVersion(ctx context.Context, account string, q query.EventQu
 }
 
 // idPlaces is where the events of an id lie, and those of an id with the same
-// hash.
+// key.
 type idPlaces struct {
 	events  int
 	seconds []time.Time // each once, newest first
@@ -81,7 +81,7 @@ const mostPlaces = 4 * query.MaxVersions
 // placesOfID reads where the events of an id lie.
 func (db *DB) placesOfID(ctx context.Context, account, id string) (p idPlaces, err error) {
 	c := where(account)
-	c.bind("id_hash = {hash:UInt64}", "hash", idHash(id))
+	c.ofIDs(id)
 	c.params["limit"] = uint64(mostPlaces)
 	type content struct {
 		second time.Time

@@ -8,6 +8,10 @@
 -- compares these ten times as fast as texts, and the ids of the few that it
 -- shows: *_id is the same place as text (8 bytes of microseconds, 1 of rank, 8
 -- of hash, most significant first) with the event's id behind it.
+--
+-- However many events there are, merged it has one row a user, and every list of
+-- users reads all that is not: so it is merged sooner than the other tables, and
+-- what is older than an hour becomes one part.
 
 -- +goose NO TRANSACTION
 -- +goose Up
@@ -28,4 +32,4 @@ CREATE TABLE IF NOT EXISTS user_latest
 ENGINE = AggregatingMergeTree
 ORDER BY (account, username)
 SETTINGS index_granularity = 256, min_compress_block_size = 8192, max_compress_block_size = 16384,
-         fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
+         fsync_after_insert = 1, fsync_part_directory = 1, min_age_to_force_merge_seconds = 3600;

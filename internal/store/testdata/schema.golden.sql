@@ -23,8 +23,9 @@ CREATE TABLE attempts
     `last_in` SimpleAggregateFunction(max, DateTime('UTC')) CODEC(T64, ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
+PARTITION BY toYear(first_in)
 ORDER BY (account, username, session_hash)
-SETTINGS index_granularity = 256, min_compress_block_size = 8192, max_compress_block_size = 16384, fsync_after_insert = 1, fsync_part_directory = 1, min_bytes_for_wide_part = 134217728, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
+SETTINGS index_granularity = 256, min_compress_block_size = 8192, max_compress_block_size = 16384, fsync_after_insert = 1, fsync_part_directory = 1, min_bytes_for_wide_part = 134217728, min_parts_to_merge_at_once = 10, merge_selector_base = 50, min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE MATERIALIZED VIEW attempts_view TO attempts
 (
@@ -46,18 +47,21 @@ FROM events;
 CREATE TABLE event_ids
 (
     `account` LowCardinality(String) CODEC(ZSTD(1)),
-    `id_hash` UInt64 CODEC(Delta(8), ZSTD(1)),
-    `occurred_in` DateTime('UTC') CODEC(T64, ZSTD(1)),
+    `id_head` UInt64 CODEC(Delta(8), ZSTD(1)),
+    `id_hash` UInt32 CODEC(NONE),
+    `occurred_in` DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
     `content` UInt64 CODEC(NONE)
 )
 ENGINE = ReplacingMergeTree
-ORDER BY (account, id_hash, occurred_in, content)
-SETTINGS index_granularity = 512, min_compress_block_size = 8192, max_compress_block_size = 16384, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
+PARTITION BY toYear(occurred_in)
+ORDER BY (account, id_head, id_hash, occurred_in, content)
+SETTINGS index_granularity = 512, min_compress_block_size = 8192, max_compress_block_size = 16384, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50, min_age_to_force_merge_seconds = 86400, min_age_to_force_merge_on_partition_only = 1;
 
 CREATE MATERIALIZED VIEW event_ids_view TO event_ids
 (
     `account` LowCardinality(String),
-    `id_hash` UInt64,
+    `id_head` UInt64,
+    `id_hash` UInt32,
     `occurred_in` DateTime('UTC'),
     `content` UInt64
 )
@@ -66,7 +70,8 @@ AS WITH
     if(id_text != '', id_text, UUIDNumToString(toFixedString(concat(reinterpretAsFixedString(byteSwap(id_high + bitShiftLeft(toUInt64(toUnixTimestamp64Milli(occurred_at)), 16))), reinterpretAsFixedString(byteSwap(id_low))), 16))) AS id
 SELECT
     account,
-    bitShiftRight(sipHash64(id), 16) AS id_hash,
+    bitShiftRight(if(id_text != '', sipHash64(id_text), id_high + bitShiftLeft(toUInt64(toUnixTimestamp64Milli(occurred_at)), 16)), 16) AS id_head,
+    toUInt32(bitAnd(sipHash64(id), 4294967295)) AS id_hash,
     toDateTime(occurred_at, 'UTC') AS occurred_in,
     reinterpretAsUInt64(content_hash) AS content
 FROM events;
@@ -241,7 +246,7 @@ CREATE TABLE user_latest
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (account, username)
-SETTINGS index_granularity = 256, min_compress_block_size = 8192, max_compress_block_size = 16384, fsync_after_insert = 1, fsync_part_directory = 1, min_parts_to_merge_at_once = 10, merge_selector_base = 50;
+SETTINGS index_granularity = 256, min_compress_block_size = 8192, max_compress_block_size = 16384, fsync_after_insert = 1, fsync_part_directory = 1, min_age_to_force_merge_seconds = 3600;
 
 CREATE MATERIALIZED VIEW user_latest_view TO user_latest
 (
