@@ -26,7 +26,7 @@ type Block struct {
 	status        *proto.ColUInt8
 	sessionID     *textColumn
 	ip            *proto.ColNullable[proto.IPv6]
-	userAgent     *textColumn
+	userAgent     *wordColumn
 	service       *wordColumn
 	mfaMethod     *wordColumn
 	deviceID      *textColumn
@@ -50,7 +50,7 @@ func NewBlock() *Block {
 	b := &Block{
 		account: newWordColumn(), occurredAt: new(proto.ColDateTime64).WithPrecision(proto.PrecisionMicro), rank: new(proto.ColUInt8), contentHash: new(proto.ColFixedStr16),
 		idText: new(textColumn), idHigh: new(proto.ColUInt64), idLow: new(proto.ColUInt64), username: new(textColumn), entry: new(proto.ColUInt8), status: new(proto.ColUInt8),
-		sessionID: new(textColumn), ip: new(proto.ColIPv6).Nullable(), userAgent: new(textColumn),
+		sessionID: new(textColumn), ip: new(proto.ColIPv6).Nullable(), userAgent: newWordColumn(),
 		service: newWordColumn(), mfaMethod: newWordColumn(), deviceID: new(textColumn), requestID: new(textColumn),
 		reason: new(textColumn), attributes: proto.NewMap[string, string](newWordColumn(), new(proto.ColStr)),
 		outline: new(textColumn), receivedAfter: new(proto.ColInt64), version: new(proto.ColUInt64),
@@ -95,7 +95,7 @@ func (b *Block) Add(e *event.Stored) {
 	b.status.Append(uint8(e.Status))
 	b.sessionID.add(e.SessionID)
 	b.ip.Append(proto.Nullable[proto.IPv6]{Set: e.IP.IsValid(), Value: proto.ToIPv6(e.IP)})
-	b.userAgent.add(e.UserAgent)
+	b.userAgent.Append(e.UserAgent)
 	b.service.Append(e.Service)
 	b.mfaMethod.Append(string(e.MFAMethod))
 	b.deviceID.add(e.DeviceID)
@@ -131,7 +131,7 @@ func (b *Block) Raw(row int) []byte {
 		ID:      joinID(b.idText.at(row), b.idHigh.Row(row), b.idLow.Row(row), at),
 		Account: b.account.Row(row), Username: b.username.at(row), OccurredAt: at,
 		Entry: event.Entry(b.entry.Row(row)), Status: event.Status(b.status.Row(row)),
-		SessionID: b.sessionID.at(row), UserAgent: b.userAgent.at(row), Service: b.service.Row(row),
+		SessionID: b.sessionID.at(row), UserAgent: b.userAgent.Row(row), Service: b.service.Row(row),
 		MFAMethod: event.MFAMethod(b.mfaMethod.Row(row)), DeviceID: b.deviceID.at(row),
 		RequestID: b.requestID.at(row), Reason: b.reason.at(row),
 	}
@@ -158,7 +158,6 @@ func (b *Block) pick(from *Block, wanted func(row int) bool) {
 		{b.idText, from.idText},
 		{b.username, from.username},
 		{b.sessionID, from.sessionID},
-		{b.userAgent, from.userAgent},
 		{b.deviceID, from.deviceID},
 		{b.requestID, from.requestID},
 		{b.reason, from.reason},
@@ -179,6 +178,7 @@ func (b *Block) pick(from *Block, wanted func(row int) bool) {
 		b.entry.Append(from.entry.Row(row))
 		b.status.Append(from.status.Row(row))
 		b.ip.Append(from.ip.Row(row))
+		b.userAgent.Append(from.userAgent.Row(row))
 		b.service.Append(from.service.Row(row))
 		b.mfaMethod.Append(from.mfaMethod.Row(row))
 		b.attributes.Append(from.attributes.Row(row))

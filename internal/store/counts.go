@@ -126,7 +126,7 @@ var facetColumns = map[query.Facet]struct{ column, text string }{
 	query.FacetIP:        {"ip", "if(isNull(ip), '', hex(reinterpretAsFixedString(assumeNotNull(ip))))"},
 	query.FacetService:   {"service", "toString(service)"},
 	query.FacetMFAMethod: {"mfa_method", "toString(mfa_method)"},
-	query.FacetUserAgent: {"user_agent", "user_agent"},
+	query.FacetUserAgent: {"user_agent", "toString(user_agent)"},
 }
 
 // Facets counts the events that the filter lets through by the values of fields.

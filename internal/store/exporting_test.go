@@ -200,7 +200,7 @@ func TestExportKnowsAnIDByTheHashOfClickHouse(t *testing.T) {
 
 func TestExportGoesOnWhereTheConnectionBroke(t *testing.T) {
 	db := openDatabase(t)
-	const events = 30_000
+	const events = 60_000
 	fill(t, db, "broken", events)
 	want, _, err := exported(t.Context(), db.reader, "broken", query.EventFilter{})
 	if err != nil || len(want) != events {

@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS events_by_user
     status       UInt8                               CODEC(ZSTD(1)),
     session_id   String                              CODEC(ZSTD(1)),
     ip           Nullable(IPv6)                      CODEC(ZSTD(1)),
-    user_agent   String                              CODEC(ZSTD(1)),
+    user_agent   LowCardinality(String)              CODEC(ZSTD(1)),
     service      LowCardinality(String)              CODEC(ZSTD(1)),
     mfa_method   LowCardinality(String)              CODEC(ZSTD(1)),
     device_id    String                              CODEC(ZSTD(1)),
