@@ -253,8 +253,12 @@ func (c *conditions) behind(p query.Position, order query.Order) {
 // addresses adds the condition that the address lies in a range.
 func (c *conditions) addresses(p netip.Prefix) {
 	first, last := bounds(p)
-	c.bind("ip >= toIPv6({ip_first:String})", "ip_first", first.String())
-	c.bind("ip <= toIPv6({ip_last:String})", "ip_last", last.String())
+	if first == last {
+		c.bind("ip = toIPv6({ip:String})", "ip", first.String()) // what the index ix_ip is for
+	} else {
+		c.bind("ip >= toIPv6({ip_first:String})", "ip_first", first.String())
+		c.bind("ip <= toIPv6({ip_last:String})", "ip_last", last.String())
+	}
 	if p.Addr().Is6() {
 		c.add("NOT (ip >= toIPv6('::ffff:0.0.0.0') AND ip <= toIPv6('::ffff:255.255.255.255'))")
 	}

@@ -106,7 +106,9 @@ CREATE TABLE events
     `version` UInt64 CODEC(Delta(8), ZSTD(1)),
     `stream_seq` UInt64 ALIAS bitNot(version),
     `raw` String ALIAS arrayFold((text, part) -> replaceAll(text, part.1, part.2), [(char(1), concat('"', id, '"')), (char(2), concat('"', account, '"')), (char(3), concat('"', username, '"')), (char(4), concat('"', formatDateTime(occurred_at, '%Y-%m-%dT%H:%i:%S.%fZ', 'UTC'), '"')), (char(5), toString(entry)), (char(6), toString(status)), (char(7), concat('"', session_id, '"')), (char(8), concat('"', service, '"')), (char(14), concat('"', replaceOne(toString(assumeNotNull(ip)), '::ffff:', ''), '"')), (char(15), concat('"', user_agent, '"')), (char(16), concat('"', mfa_method, '"')), (char(17), concat('"', device_id, '"')), (char(18), concat('"', request_id, '"')), (char(19), concat('"', reason, '"')), (char(20), concat('"', substring(toString(occurred_at, 'UTC'), 1, 10), 'T', substring(toString(occurred_at, 'UTC'), 12, 12), 'Z"')), (char(21), concat('"', substring(toString(occurred_at, 'UTC'), 1, 10), 'T', substring(toString(occurred_at, 'UTC'), 12, 8), 'Z"'))], outline),
-    INDEX ix_version version TYPE minmax GRANULARITY 1
+    INDEX ix_version version TYPE minmax GRANULARITY 1,
+    INDEX ix_ip ip TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX ix_session session_id TYPE bloom_filter(0.01) GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY toYYYYMM(occurred_at)
